@@ -1,0 +1,9 @@
+"""The language: a layer as one line of index notation, and all that follows from the line alone.
+
+- `syntax`: text to tree; `notation`: tree to text and LaTeX
+- `subscripts`, `tree`: what a formula is made of
+- `extents`: sizes, with the arithmetic behind them
+- `evaluate`: values, by NumPy or in exact fractions
+- `derive`: gradients, step by step; `naming`: what a gradient is called
+- `table`: loops and strides, for the engines
+"""
