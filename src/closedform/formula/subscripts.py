@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias, Union
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Modulo:
 
 
 Atom: TypeAlias = str | Floor | Modulo
+Substitution: TypeAlias = Mapping[Any, "Polynomial"]  # by atom; a dict keyed by names alone will do
 Monomial: TypeAlias = frozenset[tuple[Atom, int]]
 Scalar: TypeAlias = Union["Polynomial", Fraction, int]
 
@@ -189,8 +190,8 @@ class Polynomial:
             {m: factor for m, factor in self.terms.items() if not gone & Polynomial({m: Fraction(1)}).names}
         )
 
-    def substitute(self, values: Mapping[str, Polynomial]) -> Polynomial:
-        """Replace names (and extents, under ``"|u|"``) by polynomials."""
+    def substitute(self, values: Substitution) -> Polynomial:
+        """Replace atoms (names, extents under ``"|u|"``, whole quotients) by polynomials."""
         if not self._touches(values):
             return self
         result = Polynomial({})
@@ -201,13 +202,15 @@ class Polynomial:
             result = result + product
         return result
 
-    def _touches(self, values: Mapping[str, object]) -> bool:
-        return any(
-            atom in values
-            if isinstance(atom, str)
-            else atom.numerator._touches(values) or atom.denominator._touches(values)
-            for atom in self.atoms
-        )
+    def _touches(self, values: Mapping[Atom, object]) -> bool:
+        for atom in self.atoms:
+            if atom in values:
+                return True
+            if isinstance(atom, Floor | Modulo) and (
+                atom.numerator._touches(values) or atom.denominator._touches(values)
+            ):
+                return True
+        return False
 
     def value(self, values: Mapping[str, int | Fraction]) -> Fraction:
         """The number this is when every atom has the value given for it; `KeyError` where one is missing."""
@@ -309,9 +312,11 @@ def _times(left: Monomial, right: Monomial) -> Monomial:
     return frozenset((atom, power) for atom, power in powers.items() if power)
 
 
-def _substitute_atom(atom: Atom, values: Mapping[str, Polynomial]) -> Polynomial:
+def _substitute_atom(atom: Atom, values: Substitution) -> Polynomial:
+    if atom in values:
+        return values[atom]
     if isinstance(atom, str):
-        return values[atom] if atom in values else Polynomial.of(atom)
+        return Polynomial.of(atom)
     combine = floor_divide if isinstance(atom, Floor) else remainder
     return combine(atom.numerator.substitute(values), atom.denominator.substitute(values))
 

@@ -7,12 +7,12 @@ printed and read again is the same tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
-from closedform.formula.subscripts import Polynomial, Scalar, is_extent
+from closedform.formula.subscripts import Polynomial, Scalar, Substitution, is_extent
 
 SUM, MAX, FIRST = "sum", "max", "first"
 FUNCTIONS = ("relu", "step", "sigmoid", "tanh", "exp", "log", "sqrt", "abs", "softplus")
@@ -156,7 +156,7 @@ class Equation:
         names = free_names(self.right) | free_names(self.left)
         return tuple(sorted(names - set(self.indices)))
 
-    def substitute(self, values: Mapping[str, Polynomial]) -> Equation:
+    def substitute(self, values: Substitution) -> Equation:
         """Replace names on both sides."""
         left = substitute(self.left, values)
         if not isinstance(left, Access):
@@ -350,7 +350,7 @@ def left_indices(left: Access) -> tuple[str, ...]:
     return tuple(found)
 
 
-def substitute(expression: Expression, values: Mapping[str, Polynomial]) -> Expression:
+def substitute(expression: Expression, values: Substitution) -> Expression:
     """Replace names by polynomials.
 
     A bound index is renamed only where `values` names it and gives a lone name; the names put in must
@@ -377,7 +377,7 @@ def substitute(expression: Expression, values: Mapping[str, Polynomial]) -> Expr
             return rebuild(expression, lambda inner: substitute(inner, values))
 
 
-def substitute_free(expression: Expression, values: Mapping[str, Polynomial]) -> Expression:
+def substitute_free(expression: Expression, values: Substitution) -> Expression:
     """Replace free names only, renaming bound indices that would capture one of the names put in."""
     incoming = set().union(*[value.names for value in values.values()]) if values else set()
     match expression:
