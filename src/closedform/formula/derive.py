@@ -552,6 +552,7 @@ def _solve_reason(solutions: Sequence[rules.Solution]) -> str:
         reason += (
             " Where that is not a whole number nothing is read: "
             "zeros stand between the entries (zero insertion)."
-        )if any(solution.value.lone is None for solution in solutions):
+        )
+    if any(solution.value.lone is None for solution in solutions):
         reason += " Outside its range nothing is read: zeros stand around it (padding)."
     return reason

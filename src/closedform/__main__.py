@@ -1,0 +1,7 @@
+"""``python -m closedform``."""
+
+import sys
+
+from closedform.cli import main
+
+sys.exit(main())

@@ -1,0 +1,308 @@
+"""Layers in order: their names, shapes and parameters.  No arrays."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from closedform.errors import ClosedformError, FileError, SettingError, ShapeError
+from closedform.formula.extents import Shape
+from closedform.layers import (
+    LAYERS,
+    LOSSES,
+    AvgPool2d,
+    Dropout,
+    Flatten,
+    Formula,
+    Layer,
+    LeakyReLU,
+    Loss,
+    MaxPool2d,
+    ReLU,
+)
+from closedform.layers.base import is_input, shape_text
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a network.
+
+    Attributes
+    ----------
+    key
+        ``"0.weight"``, or ``"conv1.weight"`` where the layer has a name.
+    layer
+        The layer's position.
+    tensor
+        The name in the layer's formula, ``"W"``.
+    shape, formula_shape
+        The public shape, PyTorch's, and the one in the formula.
+    """
+
+    key: str
+    layer: int
+    tensor: str
+    shape: Shape
+    formula_shape: Shape
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its arrays.
+
+    Parameters
+    ----------
+    layers
+        In the order in which they run.
+    input_shape
+        The shape of one input, (C, H, W) or (F,).
+    loss
+        What training minimises; None where nothing is trained.
+
+    Raises
+    ------
+    ShapeError
+        Where a layer cannot take what the one before it gives, naming both.
+    SettingError
+        For two layers of one name, or what is no layer.
+    """
+
+    layers: tuple[Layer, ...]
+    input_shape: Shape
+    loss: Loss | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", _checked_layers(self.layers))
+        object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
+        if self.loss is not None and not isinstance(self.loss, Loss):
+            raise SettingError(
+                f"loss must be a loss, as in loss=cf.SoftmaxCrossEntropy(), got {self.loss!r}; "
+                f"known are {', '.join(LOSSES)}"
+            )
+        self.shapes  # solves every size, so that what does not fit is told at once  # noqa: B018
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The layers' names, their positions where they have none."""
+        return tuple(layer.name or str(position) for position, layer in enumerate(self.layers))
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of one example before the first layer and after each."""
+        shapes = [self.input_shape]
+        for position, layer in enumerate(self.layers):
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except ShapeError as error:
+                raise self._misfit(self.place(position), layer, error, position, shapes[-1]) from None
+        if self.loss is not None:
+            try:
+                self.loss.check_input(shapes[-1])
+            except ShapeError as error:
+                place = type(self.loss).__name__
+                raise self._misfit(place, self.loss, error, len(self.layers), shapes[-1]) from None
+        return tuple(shapes)
+
+    def place(self, position: int) -> str:
+        """A layer as it is called in messages: its name, or ``layer 3 (Conv2d)``."""
+        layer = self.layers[position]
+        return layer.name or f"layer {position} ({type(layer).__name__})"
+
+    def _misfit(self, place: str, layer: Layer, error: ShapeError, position: int, shape: Shape) -> ShapeError:
+        source = "the input" if position == 0 else self.place(position - 1)
+        reason = str(error).removeprefix(f"{type(layer).__name__}: ")
+        return ShapeError(f"{place}: {reason} (x is {shape_text(shape)}, from {source})")
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of one output."""
+        return self.shapes[-1]
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every parameter, in the order in which they lie in memory."""
+        found = []
+        for position, layer in enumerate(self.layers):
+            sizes = layer.sizes(self.shapes[position])
+            for tensor in layer.tensors:
+                key = f"{self.labels[position]}.{layer.public_name(tensor)}"
+                shape = sizes.shapes[tensor]
+                found.append(Parameter(key, position, tensor, layer.stored_shape(shape), shape))
+        return tuple(found)
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    def before_relu(self, position: int) -> bool:
+        """Whether a ReLU follows a layer, pooling, flattening and dropout between them not counted."""
+        for layer in self.layers[position + 1 :]:
+            if isinstance(layer, ReLU | LeakyReLU):
+                return True
+            if not isinstance(layer, MaxPool2d | AvgPool2d | Flatten | Dropout):
+                return False
+        return False
+
+    # ---- as plain values
+
+    def to_dict(self) -> dict[str, Any]:
+        """The architecture as plain values, for JSON and TOML."""
+        network: dict[str, Any] = {"input_shape": list(self.input_shape)}
+        if self.loss is not None:
+            network["loss"] = type(self.loss).__name__
+        layers = [{"type": type(layer).__name__, **layer.to_dict()} for layer in self.layers]
+        return {"network": network, "layer": layers}
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], *, input_shape: Shape | None = None, loss: Loss | None = None
+    ) -> Architecture:
+        """Read `to_dict`'s form.
+
+        Parameters
+        ----------
+        input_shape, loss
+            What holds where the values do not say.
+
+        Raises
+        ------
+        FileError
+            For an unknown key or layer, naming the nearest known one, and for a value of the wrong kind.
+        """
+        _only_known(values, ("network", "layer"), "the file")
+        network = _table(values.get("network", {}), "[network]")
+        _only_known(network, ("input_shape", "loss"), "[network]")
+        shape = network.get("input_shape", input_shape)
+        if shape is None:
+            raise FileError("[network] needs input_shape, as in input_shape = [1, 28, 28]")
+        if "loss" in network:
+            loss = _named(LOSSES, network["loss"], "loss")()
+        entries = values.get("layer", [])
+        if not isinstance(entries, list) or not entries:
+            raise FileError('there are no [[layer]] tables: each begins with [[layer]] and type = "Conv2d"')
+        layers = [layer_from_dict(_table(entry, f"layer {k}"), k) for k, entry in enumerate(entries)]
+        return cls(tuple(layers), shape, loss)
+
+
+def layer_from_dict(values: Mapping[str, Any], position: int) -> Layer:
+    """One layer from its plain values.
+
+    Raises
+    ------
+    FileError
+        For an unknown type or key, naming the nearest known one, and for settings that make no sense.
+    """
+    if "type" not in values:
+        raise FileError(f'layer {position} has no type, as in type = "Conv2d"')
+    kind = _named(LAYERS, values["type"], f"layer {position}: type")
+    where = f"layer {position} ({kind.__name__})"
+    settings = {word: value for word, value in values.items() if word != "type"}
+    try:
+        if kind is Formula:
+            return _formula_from_dict(settings, where)
+        words = list(inspect.signature(kind).parameters)
+        _only_known(settings, words, where)
+        required = [
+            word
+            for word, p in inspect.signature(kind).parameters.items()
+            if p.default is inspect.Parameter.empty
+        ]
+        missing = [word for word in required if word not in settings]
+        if missing:
+            raise FileError(f"{where} needs {', '.join(missing)}")
+        layer: Layer = kind(**{w: tuple(v) if isinstance(v, list) else v for w, v in settings.items()})
+    except FileError:
+        raise
+    except ClosedformError as error:
+        raise FileError(f"{where}: {error}") from None
+    return layer
+
+
+def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
+    _only_known(settings, ("formula", "settings", "initial", "name"), where)
+    if not isinstance(settings.get("formula"), str):
+        raise FileError(f'{where} needs formula, as in formula = "Y[n,f] = X[n,f]^2"')
+    words = _table(settings.get("settings", {}), f"{where}: settings")
+    reserved = {"name", "initial", "text"} & set(words)
+    if reserved:
+        raise FileError(f"{where}: {', '.join(sorted(reserved))} cannot be a setting of a formula")
+    initial = _table(settings.get("initial", {}), f"{where}: initial")
+    return Formula(settings["formula"], name=settings.get("name"), initial=initial, **words)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" for a misspelt word, or the list of the known ones."""
+    choices = list(known)
+    match = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {match[0]}?" if match else f"known are {', '.join(choices)}"
+
+
+def _only_known(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for word in values:
+        if word not in known:
+            raise FileError(f"{where}: unknown key {word!r}; {nearest(str(word), known)}")
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise FileError(f"{where} must be a table of keys and values, got {value!r}")
+    return value
+
+
+def _named(kinds: Mapping[str, Any], name: Any, where: str) -> Any:
+    if not isinstance(name, str) or name not in kinds:
+        raise FileError(f"{where} {name!r} is unknown; {nearest(str(name), kinds)}")
+    return kinds[name]
+
+
+def _checked_layers(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    if isinstance(layers, Layer):
+        raise SettingError(
+            "layers must be a list of layers, as in [cf.Conv2d(16, 3), cf.ReLU()]; got one layer"
+        )
+    found = tuple(layers)
+    if not found:
+        raise SettingError("a network needs at least one layer, got an empty list")
+    for position, layer in enumerate(found):
+        if isinstance(layer, type) and issubclass(layer, Layer):
+            raise SettingError(f"layer {position} is the class {layer.__name__}: write {layer.__name__}(...)")
+        if not isinstance(layer, Layer):
+            raise SettingError(f"layer {position} is no layer: {layer!r}")
+        if isinstance(layer, Loss):
+            raise SettingError(
+                f"layer {position} is a loss: pass it as loss=cf.{type(layer).__name__}() instead"
+            )
+        if sum(is_input(tensor) for tensor in layer.formula.tensors) > 1:
+            raise SettingError(f"layer {position} reads several inputs; a network's layers read one, X")
+    names = [layer.name for layer in found if layer.name]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise SettingError(f"two layers have the name {twice!r}: give each its own")
+    return found
+
+
+def _checked_shape(shape: Any) -> Shape:
+    whole = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not whole or not shape or not all(_is_extent(extent) for extent in shape):
+        raise ShapeError(
+            f"input_shape must be the shape of one input without the batch axis, whole numbers from 1 as in "
+            f"(1, 28, 28), got {shape!r}"
+        )
+    return tuple(int(extent) for extent in shape)
+
+
+def _is_extent(extent: object) -> bool:
+    return isinstance(extent, int | np.integer) and not isinstance(extent, bool) and int(extent) >= 1

@@ -1,0 +1,505 @@
+"""The public network: an architecture with its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedform.architecture import Architecture, nearest
+from closedform.errors import SettingError, ShapeError
+from closedform.files import PathLike, load_model, load_parameters, read_toml, save_model
+from closedform.formula.extents import Shape
+from closedform.layers import Layer, Loss
+from closedform.layers.base import ONES, shape_text
+from closedform.layers.initial import beginning, uniform_limit
+from closedform.random import uniform_array
+
+if TYPE_CHECKING:
+    from closedform.engine.network_pass import ReferenceEngine
+    from closedform.training.history import History
+    from closedform.training.loop import Examples
+    from closedform.training.optimisers import Optimizer
+
+Array = NDArray[np.float32]
+ENGINES = ("reference",)
+_BATCH = 256
+
+
+class Parameters(MutableMapping[str, Array]):
+    """A network's parameters by key: views of one flat array.
+
+    ``parameters["0.weight"][...] = w`` and ``parameters["0.weight"] = w`` both write into the network.
+    """
+
+    def __init__(self, architecture: Architecture, flat: Array):
+        self.flat = flat
+        self._views: dict[str, Array] = {}
+        start = 0
+        for parameter in architecture.parameters:
+            view = flat[start : start + parameter.size].reshape(parameter.shape)
+            self._views[parameter.key] = view
+            start += parameter.size
+
+    def __getitem__(self, key: str) -> Array:
+        if key not in self._views:
+            raise SettingError(f"the network has no parameter {key!r}; {nearest(str(key), self._views)}")
+        return self._views[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        view, array = self[key], np.asarray(value)
+        if array.shape != view.shape:
+            raise ShapeError(f"{key} must have shape {shape_text(view.shape)}, got {shape_text(array.shape)}")
+        view[...] = array
+
+    def __delitem__(self, key: str) -> None:
+        raise SettingError(f"{key} belongs to the network and cannot be removed")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._views
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{key!r}: {shape_text(view.shape)}" for key, view in self._views.items())
+        return f"Parameters({{{inside}}})"
+
+
+class Network:
+    """Layers in order, with their parameters.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        In the order in which they run.
+    input_shape : tuple of int
+        The shape of one input: (C, H, W) for images, (F,) for rows of features.
+    loss : Loss, optional
+        What `fit` minimises and `gradients` differentiates.
+    seed : int
+        Decides the initial weights, the order of the examples and what dropout drops.
+    engine : str
+        "reference": NumPy over stride tables.
+    threads : int, optional
+        How many threads an engine of ours may use; NumPy's own are not touched.
+
+    Raises
+    ------
+    ShapeError
+        Where a layer cannot take what the one before it gives.
+    SettingError
+        For a setting that makes no sense.
+
+    Examples
+    --------
+    >>> import closedform as cf
+    >>> net = cf.Network([cf.Conv2d(4, 3), cf.ReLU(), cf.Flatten(), cf.Dense(2)], input_shape=(1, 6, 6))
+    >>> list(net.parameters)
+    ['0.weight', '0.bias', '3.weight', '3.bias']
+    >>> net.forward(np.zeros((5, 1, 6, 6))).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        input_shape: Shape,
+        loss: Loss | None = None,
+        seed: int = 0,
+        engine: str = "reference",
+        threads: int | None = None,
+    ):
+        architecture = Architecture(layers, input_shape, loss)  # type: ignore[arg-type]
+        self._settle(architecture, seed, engine, threads)
+        self._initialise()
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: Architecture,
+        seed: int = 0,
+        engine: str = "reference",
+        threads: int | None = None,
+    ) -> Network:
+        """A network with fresh parameters."""
+        network = cls.__new__(cls)
+        network._settle(architecture, seed, engine, threads)
+        network._initialise()
+        return network
+
+    @classmethod
+    def from_toml(cls, path: PathLike, seed: int = 0) -> Network:
+        """A network with fresh parameters, its architecture read from a TOML file."""
+        return cls.from_architecture(read_toml(path), seed)
+
+    def _settle(self, architecture: Architecture, seed: int, engine: str, threads: int | None) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
+            raise SettingError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
+        if engine not in ENGINES:
+            raise SettingError(f"engine must be {' or '.join(map(repr, ENGINES))}, got {engine!r}")
+        whole = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
+        if threads is not None and (not whole or threads < 1):
+            raise SettingError(f"threads must be a whole number from 1, or None, got {threads!r}")
+        self.architecture = architecture
+        self.seed = int(seed)
+        self.engine = engine
+        self.threads = threads
+        self._flat = np.zeros(architecture.parameter_count, np.float32)
+        self._parameters = Parameters(architecture, self._flat)
+        self._runner: ReferenceEngine | None = None
+
+    def _initialise(self) -> None:
+        architecture = self.architecture
+        for position, layer in enumerate(architecture.layers):
+            shape, before_relu = architecture.shapes[position], architecture.before_relu(position)
+            own = [parameter for parameter in architecture.parameters if parameter.layer == position]
+            for number, parameter in enumerate(own):
+                start = beginning(layer, parameter.tensor)
+                if start is not None:
+                    self._parameters[parameter.key][...] = start == ONES
+                    continue
+                limit = uniform_limit(layer, parameter.tensor, shape, before_relu)
+                values = uniform_array(self.seed, position, parameter.shape, parameter=number)
+                self._parameters[parameter.key] = (2 * values - 1) * limit
+
+    @property
+    def _engine(self) -> ReferenceEngine:
+        if self._runner is None:
+            from closedform.engine.network_pass import ReferenceEngine
+
+            self._runner = ReferenceEngine(self.architecture)
+        return self._runner
+
+    # ---- what it is made of
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        return self.architecture.layers
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of one input."""
+        return self.architecture.input_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of one output."""
+        return self.architecture.output_shape
+
+    @property
+    def loss(self) -> Loss | None:
+        """What training minimises."""
+        return self.architecture.loss
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters by key, ``"0.weight"``, in PyTorch's shapes: views, assignable."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        missing = [key for key in self._parameters if key not in values]
+        unknown = [key for key in values if key not in self._parameters]
+        if missing or unknown:
+            wrong = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"
+            raise ShapeError(f"the parameters must be {', '.join(self._parameters)}: {wrong}")
+        shapes = {key: np.shape(value) for key, value in values.items()}
+        for key, shape in shapes.items():
+            if shape != self._parameters[key].shape:
+                expected = shape_text(self._parameters[key].shape)
+                raise ShapeError(f"{key} must have shape {expected}, got {shape_text(shape)}")
+        for key, value in values.items():
+            self._parameters[key] = value
+
+    def summary(self) -> None:
+        """Print a table: layer, output shape, parameters, and the arithmetic behind both."""
+        from closedform.summary import summary
+
+        print(summary(self.architecture))
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(str, self.layers))
+        loss = f", loss={self.loss}" if self.loss else ""
+        return f"Network([{layers}], input_shape={self.input_shape}{loss})"
+
+    # ---- values and gradients
+
+    def forward(self, x: Any) -> Array:
+        """What the last layer gives, before the loss, in inference mode.
+
+        Parameters
+        ----------
+        x : array
+            Inputs (N, *input_shape).  uint8 images are divided by 255; (N, H, W) is taken as one channel
+            where the network has one.
+
+        Returns
+        -------
+        array of float32
+            (N, *output_shape)
+
+        Raises
+        ------
+        ShapeError
+            For another shape.
+        """
+        return self._outputs(self._inputs(x), lambda output: output)
+
+    def predict(self, x: Any) -> Array:
+        """Probabilities: softmax or sigmoid of the output where the loss has one, else the output.
+
+        Raises
+        ------
+        ShapeError
+            For another shape.
+        DataError
+            For an image with NaN or infinity, naming it.
+        """
+        from closedform.data.inputs import finite
+
+        inputs = self._inputs(x)
+        finite(inputs)
+        return self._outputs(inputs, self._engine.activate)
+
+    def apply(
+        self, x: Any, training: bool = False, rng: int | None = None
+    ) -> tuple[Array, Callable[[Any], tuple[Array, dict[str, Array]]]]:
+        """The network without its loss, and its pullback.
+
+        Parameters
+        ----------
+        x : array
+            Inputs (N, *input_shape).
+        training : bool
+            Whether dropout drops.
+        rng : int, optional
+            The seed of what it drops; the network's own where it is None.
+
+        Returns
+        -------
+        y, pullback
+            The output, and the function ``dy -> (dx, gradients by key)``.
+        """
+        inputs = self._some(x)
+        seed = self.seed if rng is None else rng
+        y, trace = self._engine.forward(inputs, self._parameters, training=training, seed=seed)
+
+        def pullback(dy: Any) -> tuple[Array, dict[str, Array]]:
+            gradient = np.asarray(dy, np.float32)
+            if gradient.shape != y.shape:
+                raise ShapeError(
+                    f"dy must have the shape of y, {shape_text(y.shape)}, got {shape_text(gradient.shape)}"
+                )
+            dx, gradients = self._engine.backward(gradient, trace, wrt_input=True)
+            if dx is None:
+                raise TypeError("the gradient in the input was asked for")
+            return dx, gradients
+
+        return y, pullback
+
+    def gradients(
+        self, x: Any, y: Any, *, wrt_input: bool = False, step: int = 0
+    ) -> tuple[float, dict[str, Array]]:
+        """The mean loss of a batch in training mode, and its gradient in every parameter.
+
+        Parameters
+        ----------
+        x : array
+            Inputs (N, *input_shape).
+        y : array
+            Labels (N,), or targets of the output's shape for `MeanSquaredError`.
+        wrt_input : bool
+            Whether the gradient in x is wanted too, under "input".
+        step : int
+            What dropout drops at; the same step always drops the same.
+
+        Raises
+        ------
+        ShapeError, DataError
+            For inputs or labels that cannot be used.
+        """
+        inputs = self._some(x)
+        targets = self._targets(y, len(inputs))
+        output, trace = self._engine.forward(
+            inputs, self._parameters, training=True, seed=self.seed, step=step
+        )
+        loss, dy = self._engine.loss(output, targets)
+        dx, gradients = self._engine.backward(dy, trace, wrt_input=wrt_input)
+        if dx is not None:
+            gradients["input"] = dx
+        return loss, gradients
+
+    # ---- training
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        epochs: int = 1,
+        batch_size: int = 32,
+        optimizer: Optimizer | None = None,
+        validation_data: tuple[Any, Any] | None = None,
+        verbose: int = 1,
+    ) -> History:
+        """Train on examples, in an order that the seed decides.
+
+        Parameters
+        ----------
+        x, y : array
+            Inputs (N, *input_shape) and labels (N,).
+        epochs : int
+            How often all examples are used.
+        batch_size : int
+            How many examples one update sees; the last, shorter batch of an epoch is used too.
+        optimizer : Optimizer, optional
+            ``SGD(0.01)`` where none is given.
+        validation_data : (x, y), optional
+            Examples that are only evaluated, after each epoch.
+        verbose : int
+            0 shows nothing, 1 a table with a bar on a terminal and plain lines elsewhere, 2 plain lines.
+
+        Returns
+        -------
+        History
+            With Keras's keys.
+
+        Raises
+        ------
+        ShapeError, DataError, SettingError
+            For examples or settings that cannot be used, before anything is trained.
+        """
+        from closedform.training.loop import Trainee, fit
+        from closedform.training.optimisers import SGD, Optimizer
+        from closedform.training.progress import progress
+
+        optimizer = SGD(0.01) if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise SettingError(f"optimizer must be an optimiser, as in cf.SGD(0.1), got {optimizer!r}")
+        epochs = _whole("epochs", epochs, 0)
+        batch_size = _whole("batch_size", batch_size, 1)
+        examples = self._examples(x, y, "x")
+        validation = None if validation_data is None else self._validation(validation_data)
+        flat_gradients = np.zeros_like(self._flat)
+        trainee = Trainee(
+            self._engine,
+            self._loss(),
+            self._parameters,
+            self._flat,
+            Parameters(self.architecture, flat_gradients),
+            flat_gradients,
+            self.seed,
+        )
+        return fit(
+            trainee,
+            examples,
+            validation,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            progress=progress(verbose),
+        )
+
+    def evaluate(self, x: Any, y: Any) -> dict[str, float]:
+        """The mean loss in inference mode, and the accuracy where the loss classifies.
+
+        Raises
+        ------
+        ShapeError, DataError
+            For examples that cannot be used.
+        """
+        from closedform.training.loop import evaluate
+
+        return evaluate(self._engine, self._loss(), self._parameters, self._examples(x, y, "x"))
+
+    # ---- files
+
+    def save(self, path: PathLike) -> None:
+        """Write the model as one safetensors file, whole or not at all.
+
+        Raises
+        ------
+        FileError
+            Where it cannot be written.
+        """
+        save_model(path, self.architecture, self._parameters, self.seed)
+
+    def load_parameters(self, path: PathLike) -> None:
+        """Read the parameters from a safetensors file, such as a PyTorch ``state_dict``.
+
+        Raises
+        ------
+        FileError
+            Where an array is missing, of another shape, or belongs to no layer; nothing is changed then.
+        """
+        self.parameters = load_parameters(path, self.architecture)
+
+    # ---- what comes from outside
+
+    def _inputs(self, x: Any) -> Array:
+        from closedform.data.inputs import as_inputs
+
+        return as_inputs(x, self.input_shape)
+
+    def _some(self, x: Any) -> Array:
+        inputs = self._inputs(x)
+        if not len(inputs):
+            raise ShapeError("x holds no examples: its first axis is 0 long")
+        return inputs
+
+    def _outputs(self, inputs: Array, finish: Callable[[Array], Array]) -> Array:
+        result = np.empty((len(inputs), *self.output_shape), np.float32)
+        for start in range(0, len(inputs), _BATCH):
+            output, _ = self._engine.forward(inputs[start : start + _BATCH], self._parameters)
+            result[start : start + _BATCH] = finish(output)
+        return result
+
+    def _loss(self) -> Loss:
+        if self.loss is None:
+            raise SettingError("the network has no loss: make it with loss=cf.SoftmaxCrossEntropy(), say")
+        return self.loss
+
+    def _targets(self, y: Any, examples: int) -> Array:
+        return self._loss().targets(y, examples, self.output_shape, np.dtype(np.float32))
+
+    def _examples(self, x: Any, y: Any, what: str) -> Examples:
+        from closedform.data.inputs import finite
+        from closedform.training.loop import Examples
+
+        self._loss()
+        inputs = self._some(x)
+        targets = self._targets(y, len(inputs))
+        finite(inputs, what)
+        return Examples(inputs, np.asarray(y), targets)
+
+    def _validation(self, data: Any) -> Examples:
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise SettingError("validation_data must be a pair (x, y)")
+        return self._examples(data[0], data[1], "the validation's x")
+
+
+def load(path: PathLike) -> Network:
+    """Read a model that `Network.save` wrote.
+
+    Raises
+    ------
+    FileError
+        Where the file cannot be read, is of a newer version, or holds something else.
+    """
+    architecture, parameters, seed = load_model(path)
+    network = Network.from_architecture(architecture, seed)
+    network.parameters = parameters
+    return network
+
+
+def _whole(word: str, value: object, least: int) -> int:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or int(value) < least:  # type: ignore[call-overload]
+        raise SettingError(f"{word} must be a whole number from {least}, got {value!r}")
+    return int(value)  # type: ignore[call-overload,no-any-return]

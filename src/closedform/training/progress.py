@@ -1,0 +1,118 @@
+"""How a training shows itself: a table of epochs, with a bar below it on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, TextIO
+
+COLUMNS = {
+    "loss": "train loss",
+    "accuracy": "train accuracy",
+    "val_loss": "valid loss",
+    "val_accuracy": "valid accuracy",
+}
+
+
+class Progress:
+    """Nothing is shown."""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def begin_epoch(self, epoch: int, epochs: int, batches: int) -> None:
+        """An epoch begins; epochs are counted from 0."""
+
+    def batch(self, loss: float) -> None:
+        """A batch is done."""
+
+    def end_epoch(self, epoch: int, figures: Mapping[str, float], seconds: float) -> None:
+        """An epoch is done."""
+
+
+class Table(Progress):
+    """A line for each epoch, as plain text."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self.stream = stream or sys.stdout
+        self.keys: list[str] = []
+
+    def end_epoch(self, epoch: int, figures: Mapping[str, float], seconds: float) -> None:
+        """Print the line, before the first one the head."""
+        if not self.keys:
+            self.keys = [key for key in COLUMNS if key in figures]
+            titles = ["epoch", *(COLUMNS[key] for key in self.keys), "seconds"]
+            self.write("  ".join(titles))
+            self.write("  ".join("-" * len(title) for title in titles))
+        cells = [str(epoch + 1).rjust(5)]
+        cells += [f"{figures[key]:.4f}".rjust(len(COLUMNS[key])) for key in self.keys]
+        cells.append(f"{seconds:.2f}".rjust(7))
+        self.write("  ".join(cells))
+
+    def write(self, line: str) -> None:
+        """Print one line."""
+        print(line, file=self.stream, flush=True)
+
+
+class Bar(Table):
+    """The table, and while an epoch runs a progress bar below it."""
+
+    def __init__(self, stream: TextIO | None = None):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        super().__init__(stream)
+        self.console = Console(file=self.stream, highlight=False)
+        self.bar: Any = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self.task: Any = None
+
+    def __enter__(self) -> Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def begin_epoch(self, epoch: int, epochs: int, batches: int) -> None:
+        """Start the bar anew."""
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        self.task = self.bar.add_task(f"epoch {epoch + 1}/{epochs}", total=batches, loss="")
+
+    def batch(self, loss: float) -> None:
+        """Move the bar."""
+        self.bar.update(self.task, advance=1, loss=f"{loss:.4f}")
+
+    def write(self, line: str) -> None:
+        """Print one line above the bar."""
+        self.console.print(line, markup=False)
+
+
+def progress(verbose: int, stream: TextIO | None = None) -> Progress:
+    """What `verbose` asks for: 0 nothing, 1 a bar on a terminal and plain lines elsewhere, 2 plain lines."""
+    target = stream or sys.stdout
+    if not verbose:
+        return Progress()
+    if verbose == 1 and target.isatty():
+        try:
+            return Bar(target)
+        except ImportError:
+            return Table(target)
+    return Table(target)
