@@ -7,20 +7,24 @@ stride s, gives ``(H - K + 2*p)//s + 1``.  The arithmetic is kept, to be printed
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import NoReturn
 
 from closedform.errors import ShapeError
-from closedform.formula.notation import subscript_text
+from closedform.formula.names import extent_names
+from closedform.formula.notation import subscript_text, text
 from closedform.formula.subscripts import Polynomial, digits, unprimed
-from closedform.formula.syntax import extent_names
-from closedform.formula.tree import Equation
+from closedform.formula.tree import Access, Equation, free_names
 
 Shape = tuple[int, ...]
 Value = int | Fraction
+
+_MAX_TRIALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Sizes:
         """Every setting and extent under the name it has in a formula: ``s``, ``|u|``, ``|X.2|``."""
         found: dict[str, Value] = dict(self.settings)
         found.update({f"|{index}|": extent for index, extent in self.extents.items()})
+        for index, extent in self.extents.items():
+            found.setdefault(f"|{unprimed(index)}|", extent)
         for tensor, shape in self.shapes.items():
             found.update({f"|{tensor}.{axis}|": extent for axis, extent in enumerate(shape)})
         return found
@@ -92,7 +98,8 @@ def solve(
     equation
         The formula.
     shapes
-        The shapes of the tensors that are known; the result may be among them.
+        The shapes of the tensors that are known.  The result may be among them: then the indices on the
+        left are as large as it says, as if they were bound.
     bindings
         Settings and extents by name.  A name of an index (or one written ``|u|``) is an extent.
 
@@ -108,188 +115,258 @@ def solve(
 class _Solver:
     def __init__(self, equation: Equation, shapes: Mapping[str, Shape], bindings: Mapping[str, Value]):
         self.equation = equation
-        named = {*equation.indices, *(n for n in extent_names(equation.right) if "." not in n)}
-        named |= {n for s in equation.left.subscripts for n in _extents_in(s)}
-        self.bound = {name for name in bindings if name in named}
-        self.extents: dict[str, int] = {}
-        for name in sorted(self.bound):
-            extent = bindings[name]
-            if extent != int(extent) or extent < 1:
-                raise ShapeError(f"the extent of {name} must be a whole number from 1, got {extent}")
-            self.extents[name] = int(extent)
-        self.settings = {name: value for name, value in bindings.items() if name not in self.bound}
-        self.shapes: dict[str, Shape] = dict(shapes)
-        self.arithmetic: dict[str, str] = {}
         self.reads = [equation.left, *equation.accesses]
+        self.given = dict(shapes)
+        self.extent_names = extent_names(equation.left) | extent_names(equation.right)
+        self.check_given()
+        named = {*equation.indices, *self.extent_names}
+        self.extents: dict[str, int] = {}
+        self.settings: dict[str, Value] = {}
+        for name, value in bindings.items():
+            if name.strip("|") not in named:
+                self.settings[name] = value
+                continue
+            if value < 1 or value != int(value):
+                raise ShapeError(
+                    f"the extent of {name.strip('|')} must be a whole number of 1 or more, got {value}"
+                )
+            self.extents[name.strip("|")] = int(value)
+        self.bound = set(self.extents)
         missing = sorted(set(equation.settings) - set(self.settings))
         if missing:
-            raise ShapeError(f"no value for {', '.join(missing)} of {equation}")
+            needed = ", ".join(f"{name}=..." for name in missing)
+            raise ShapeError(f"no value for {', '.join(missing)}: give {needed} to {equation}")
+        self.arithmetic: dict[str, str] = {}
+        self.values = Sizes(self.extents, self.settings, self.given).values
+        self.bind_left()
+
+    def check_given(self) -> None:
+        for tensor, shape in self.given.items():
+            for axis, length in enumerate(shape):
+                if length < 1:
+                    raise ShapeError(
+                        f"{tensor}'s axis {axis} has length {length}: every axis needs at least one entry "
+                        f"({tensor} is {shape})"
+                    )
         for access in self.reads:
-            if access.tensor in self.shapes and len(access.subscripts) != len(self.shapes[access.tensor]):
+            shape = self.given.get(access.tensor, (0,) * len(access.subscripts))
+            if len(access.subscripts) != len(shape):
                 raise ShapeError(
-                    f"{access.tensor} has {len(self.shapes[access.tensor])} axes "
-                    f"{self.shapes[access.tensor]}, the formula reads it with {len(access.subscripts)}"
+                    f"{access.tensor} has {_axes(len(shape))}, {shape}, "
+                    f"but the formula reads it with {len(access.subscripts)}: {text(access)}"
                 )
 
-    @property
-    def sizes(self) -> Sizes:
-        return Sizes(self.extents, self.settings, self.shapes, self.arithmetic)
+    def bind_left(self) -> None:
+        left = self.equation.left
+        for subscript, length in zip(left.subscripts, self.given.get(left.tensor, ()), strict=False):
+            if subscript.lone and subscript.lone not in self.extents:
+                self.settle(subscript.lone, length)
+                self.bound.add(subscript.lone)
+
+    def settle(self, index: str, extent: int) -> None:
+        for name in (index, unprimed(index)):
+            if name == index or name in self.equation.indices:
+                self.extents.setdefault(name, extent)
+            self.values.setdefault(f"|{name}|", extent)
+
+    def knows(self, index: str) -> bool:
+        return index in self.extents or unprimed(index) in self.extents
+
+    def extent(self, index: str) -> int:
+        return self.extents[index] if index in self.extents else self.extents[unprimed(index)]
 
     def solve(self) -> Sizes:
-        unknown = [index for index in self.equation.indices if not self.sizes.knows(index)]
+        unknown = [index for index in self.equation.indices if not self.knows(index)]
         while unknown:
-            solved = [index for index in unknown if self.solve_index(index)]
-            if not solved:
-                break
-            unknown = [index for index in unknown if index not in solved]
-        if unknown:
-            names = ", ".join(dict.fromkeys(map(unprimed, unknown)))
-            raise ShapeError(
-                f"the size of {names} does not follow from the shapes given: give {unknown[0]}=..."
-            )
-        self.shape_the_rest()
-        return self.sizes
+            left = [index for index in unknown if not self.solve_index(index)]
+            if len(left) == len(unknown):
+                self.fail_for(unknown)
+            unknown = left
+        self.check_whole_axes()
+        shapes = self.given | self.remaining_shapes()
+        sizes = Sizes(self.extents, self.settings, shapes, self.arithmetic)
+        for name in sorted(self.extent_names):
+            if f"|{name}|" not in sizes.values:
+                raise ShapeError(f"|{name}| has no value: it follows from no shape that was given")
+        return sizes
+
+    def fail_for(self, unknown: list[str]) -> NoReturn:
+        """Raise, naming the indices on which the rest waits: those of sums first."""
+        read = {name for access in self.reads if access.tensor in self.given for name in free_names(access)}
+        summed = [index for index in unknown if index not in self.equation.left_indices]
+        lost = summed or [index for index in unknown if index not in read] or unknown
+        names = list(dict.fromkeys(map(unprimed, lost)))
+        needed = ", ".join(f"{name}=..." for name in names)
+        raise ShapeError(f"the shapes given do not decide the size of {', '.join(names)}: give {needed}")
 
     def solve_index(self, index: str) -> bool:
-        if self.sizes.knows(index):
+        """Settle the extent of an index by the reads of given tensors; False where some must wait."""
+        if self.knows(index):
             return True
         candidates: list[_Candidate] = []
-        waiting = False
-        values = self.sizes.values
-        for access in self.reads:
-            if access.tensor not in self.shapes:
+        is_waiting = False
+        for access, axis, subscript, length in self.given_axes():
+            if index not in subscript.names or subscript.has_rounding or subscript.has_division:
                 continue
-            for axis, subscript in enumerate(access.subscripts):
-                if index not in subscript.names or subscript.has_rounding or subscript.has_division:
-                    continue
-                length = self.shapes[access.tensor][axis]
-                place = f"{access.tensor}'s axis {axis}"
-                if subscript.lone == index:
-                    candidates.append(_Candidate(length, True, str(length), place))
-                    continue
-                others = [n for n in self.equation.indices if n in subscript.names and n != index]
-                if not all(map(self.sizes.knows, others)):
-                    waiting = True
-                    continue
+            place = f"{access.tensor}'s axis {axis}"
+            if subscript.lone == index:
+                candidates.append(_Candidate(length, True, "", place))
+                continue
+            others = [n for n in self.equation.indices if n in subscript.names and n != index]
+            if not all(map(self.knows, others)):
+                is_waiting = True
+                continue
+            try:
                 candidate = self.digit(index, subscript, length, place) or self.window(
-                    index, subscript, others, length, place, values
+                    index, subscript, others, length, place
                 )
-                if candidate is None:
-                    waiting = True
-                elif candidate.extent >= 0:
-                    candidates.append(candidate)
+            except KeyError:
+                is_waiting = True  # for an extent in a coefficient
+                continue
+            if candidate:
+                candidates.append(candidate)
         bare = [candidate for candidate in candidates if candidate.bare]
         if bare and index not in self.equation.left_indices:
-            candidates, waiting = bare, False  # a sum runs over the whole axis
-        if waiting or not candidates:
+            candidates, is_waiting = bare, False  # a sum runs over the whole axis
+        if is_waiting or not candidates:
             return False
-        best = min(candidates, key=lambda candidate: (candidate.extent, not candidate.bare))
         if len({candidate.extent for candidate in bare}) > 1:
             opinions = ", but ".join(f"{c.place} makes it {c.extent}" for c in bare)
             raise ShapeError(f"the sizes disagree on {index}: {opinions}")
-        if best.extent < 1:
-            raise ShapeError(f"{best.place} is empty: {index} would run over {best.extent} entries")
-        self.extents[index] = best.extent
-        if not best.bare:
+        best = min(candidates, key=lambda candidate: (candidate.extent, not candidate.bare))
+        self.settle(index, best.extent)
+        if best.arithmetic:
             self.arithmetic[index] = best.arithmetic
         return True
+
+    def given_axes(self) -> Iterator[tuple[Access, int, Polynomial, int]]:
+        """Every read axis of a tensor whose shape was given, with its length."""
+        for access in self.reads:
+            for axis, length in enumerate(self.given.get(access.tensor, ())):
+                yield access, axis, access.subscripts[axis], length
 
     def digit(self, index: str, subscript: Polynomial, length: int, place: str) -> _Candidate | None:
         order = digits(subscript)
         if not order:
             return None
-        below = math.prod(self.sizes.extent(other) for other in order if other != index)
-        if length % below:
+        others = math.prod(self.extent(other) for other in order if other != index)
+        if length % others:
             raise ShapeError(
-                f"{place} has {length} entries, which do not divide by {below} as {subscript_text(subscript)} needs"
+                f"{place} has {length} entries, which is no multiple of {others}, "
+                f"as {subscript_text(subscript, self.equation.indices)} needs"
             )
-        return _Candidate(length // below, False, f"{length}/{below} = {length // below}", place)
+        return _Candidate(length // others, False, f"{length}/{others} = {length // others}", place)
 
     def window(
-        self,
-        index: str,
-        subscript: Polynomial,
-        others: list[str],
-        length: int,
-        place: str,
-        values: Mapping[str, Value],
+        self, index: str, subscript: Polynomial, others: list[str], length: int, place: str
     ) -> _Candidate | None:
-        try:
-            stride = subscript.coefficient(index).value(values)
-            start = subscript.without([index, *others]).value(values)
-            steps = {other: subscript.coefficient(other).value(values) for other in others}
-        except KeyError:
-            return None  # an extent in a coefficient is not known yet
+        """How many windows fit into an axis, the same padding after it as before it."""
+        stride = subscript.coefficient(index).value(self.values)
         if stride <= 0:
-            return _Candidate(-1, False, "", place)
-        forward = [(other, step) for other, step in steps.items() if step > 0]
-        low = start + sum(step * (self.sizes.extent(o) - 1) for o, step in steps.items() if step < 0)
-        reach = sum((step * (self.sizes.extent(o) - 1) for o, step in forward), Fraction(0)) + 1
-        padding = max(Fraction(0), -low)
-        room = length - reach + padding - start
-        extent = int(room // stride) + 1
-        shown = [f"{length}", f"- {_window_text(forward, self.sizes)}"]
-        if start < 0 or padding:
-            shown.append(f"+ 2*{padding}" if padding == -start else f"+ {padding - start}")
-        elif start:
-            shown.append(f"- {start}")
-        inside = " ".join(shown)
+            return None
+        start = subscript.without([index, *others]).value(self.values)
+        steps = [(self.extent(other), subscript.coefficient(other).value(self.values)) for other in others]
+        forward = [(extent, step) for extent, step in steps if step > 0]
+        window = sum((step * (extent - 1) for extent, step in forward), Fraction(1))
+        lowest = sum((step * (extent - 1) for extent, step in steps if step < 0), start)
+        padding = max(Fraction(0), -lowest)
+        extent = int((length - window + padding - start) // stride) + 1
+
+        inside = f"{length} - {_window_text(forward)}"
+        if padding and padding == -start:
+            inside += f" + 2*{padding}"
+        elif padding != start:
+            inside += f" + {padding - start}" if padding > start else f" - {start - padding}"
         arithmetic = f"({inside})//{stride} + 1 = {extent}" if stride != 1 else f"{inside} + 1 = {extent}"
         if extent < 1:
+            padded = f" and padded by {padding} on either side" if padding else ""
+            offset = f", from entry {start} on" if start > 0 else ""
             raise ShapeError(
-                f"{place}: the window ({reach}) is larger than the padded image "
-                f"({length} + 2*{padding}): {arithmetic}"
+                f"{index} has no entries: a window of {window} does not fit into {place}, "
+                f"{length} long{padded}{offset}: {arithmetic}"
             )
         return _Candidate(extent, False, arithmetic, place)
 
-    def shape_the_rest(self) -> None:
+    def check_whole_axes(self) -> None:
+        """Raise where a sum, a bound index or the digits of an axis do not run over all of it."""
+        for access, axis, subscript, length in self.given_axes():
+            place = f"{access.tensor}'s axis {axis}"
+            index = subscript.lone
+            order = digits(subscript)
+            if order and math.prod(map(self.extent, order)) != length:
+                product = "*".join(str(self.extent(digit)) for digit in order)
+                raise ShapeError(
+                    f"{place} has {length} entries, but {subscript_text(subscript, self.equation.indices)} "
+                    f"runs over {product} = {math.prod(map(self.extent, order))}"
+                )
+            if not index or not self.knows(index) or self.extent(index) == length:
+                continue
+            is_bound = index in self.bound or unprimed(index) in self.bound
+            if is_bound or index not in self.equation.left_indices:
+                verb = "was given as" if is_bound else "runs over"
+                raise ShapeError(f"{place} has {length} entries, but {index} {verb} {self.extent(index)}")
+
+    def remaining_shapes(self) -> dict[str, Shape]:
         """The shapes of the tensors that were not given: as large as they are read."""
-        values, indices = self.sizes.values, self.equation.indices
-        known = set(self.shapes)
+        shapes: dict[str, Shape] = {}
         bare: dict[tuple[str, int], tuple[str, int]] = {}
         for access in self.reads:
-            if access.tensor in known:
+            if access.tensor in self.given:
                 continue
-            shape = self.shapes.get(access.tensor, (0,) * len(access.subscripts))
+            for axis, subscript in enumerate(access.subscripts):
+                index = subscript.lone
+                if not index or not self.knows(index):
+                    continue
+                other, extent = bare.setdefault((access.tensor, axis), (index, self.extent(index)))
+                if extent != self.extent(index):
+                    raise ShapeError(
+                        f"{access.tensor}'s axis {axis} is read by {other}, which has {extent} values, "
+                        f"and by {index}, which has {self.extent(index)}"
+                    )
+            shape = shapes.get(access.tensor, (1,) * len(access.subscripts))
             if len(shape) != len(access.subscripts):
                 raise ShapeError(
                     f"{access.tensor} is read with {len(shape)} subscripts and with {len(access.subscripts)}"
                 )
-            for axis, subscript in enumerate(access.subscripts):
-                if not subscript.lone or subscript.lone not in indices:
-                    continue
-                extent = self.sizes.extent(subscript.lone)
-                other = bare.setdefault((access.tensor, axis), (subscript.lone, extent))
-                if other[1] != extent:
-                    raise ShapeError(
-                        f"{access.tensor}'s axis {axis} is read by {other[0]} ({other[1]}) "
-                        f"and by {subscript.lone} ({extent}), which differ"
-                    )
-            reach = tuple(self.reach(subscript, values) for subscript in access.subscripts)
-            self.shapes[access.tensor] = tuple(map(max, shape, reach))
+            shapes[access.tensor] = tuple(map(max, shape, map(self.reach, access.subscripts)))
+        return shapes
 
-    def reach(self, subscript: Polynomial, values: Mapping[str, Value]) -> int:
+    def reach(self, subscript: Polynomial) -> int:
         """One more than the largest whole value that the subscript takes."""
         names = [name for name in self.equation.indices if name in subscript.names]
-        highest = subscript.without(names).value(values)
-        for name in names:
-            step = subscript.coefficient(name).value(values)
-            highest += max(Fraction(0), step * (self.sizes.extent(name) - 1))
+        try:
+            if subscript.has_rounding:
+                return self.reach_by_trial(subscript, names)
+            highest = subscript.without(names).value(self.values)
+            for name in names:
+                step = subscript.coefficient(name).value(self.values)
+                highest += max(Fraction(0), step * (self.extent(name) - 1))
+        except KeyError as error:
+            raise ShapeError(
+                f"{error.args[0]} has no value: it follows from no shape that was given"
+            ) from None
         return max(0, math.floor(highest)) + 1
 
+    def reach_by_trial(self, subscript: Polynomial, names: list[str]) -> int:
+        ranges = [range(self.extent(name)) for name in names]
+        if math.prod(map(len, ranges)) > _MAX_TRIALS:
+            written = subscript_text(subscript, self.equation.indices)
+            raise ShapeError(f"the shape of the tensor that is read at {written} must be given")
+        values = dict(self.values)
+        highest = Fraction(0)
+        for entry in itertools.product(*ranges):
+            values.update(zip(names, entry, strict=True))
+            highest = max(highest, subscript.value(values))
+        return math.floor(highest) + 1
 
-def _window_text(steps: Iterable[tuple[str, Fraction]], sizes: Sizes) -> str:
+
+def _window_text(forward: list[tuple[int, Fraction]]) -> str:
     """How far a window reaches, as it is taught: ``3``, or ``(2*(3 - 1) + 1)`` when dilated."""
-    known = [(sizes.extent(name), step) for name, step in steps]
-    if not known:
-        return "1"
-    if len(known) == 1:
-        ((extent, step),) = known
-        return str(extent) if step == 1 else f"({step}*({extent} - 1) + 1)"
-    return str(sum((step * (extent - 1) for extent, step in known), Fraction(0)) + 1)
+    if len(forward) != 1:
+        return str(sum((step * (extent - 1) for extent, step in forward), Fraction(1)))
+    ((extent, step),) = forward
+    return str(extent) if step == 1 else f"({step}*({extent} - 1) + 1)"
 
 
-def _extents_in(subscript: Polynomial) -> Iterable[str]:
-    for atom in subscript.atoms:
-        if isinstance(atom, str) and atom[0] == "|" and "." not in atom:
-            yield atom[1:-1]
+def _axes(rank: int) -> str:
+    return "1 axis" if rank == 1 else f"{rank} axes"

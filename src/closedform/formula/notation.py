@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from closedform.formula.subscripts import Atom, Floor, Modulo, Monomial, Polynomial, is_extent
@@ -35,7 +36,7 @@ from closedform.formula.tree import (
     walk,
 )
 
-_SUM, _PRODUCT, _FACTOR = 0, 1, 2  # how tightly the place where an expression stands binds
+_ALONE, _SUM, _PRODUCT, _FACTOR = -1, 0, 1, 2  # how tightly the place where an expression stands binds
 
 
 def text(formula: Equation | Expression) -> str:
@@ -56,12 +57,12 @@ def latex(formula: Equation | Expression) -> str:
 
 def subscript_text(subscript: Polynomial, indices: Iterable[str] = ()) -> str:
     """A subscript as text: ``s*i+u-t``, ``(a+t-u)/s``, ``a//k``."""
-    return _polynomial(subscript, frozenset(indices), _atom_text, "*", _text_fraction)
+    return _polynomial(subscript, frozenset(indices), _TEXT)
 
 
 def subscript_latex(subscript: Polynomial, indices: Iterable[str] = ()) -> str:
     """A subscript as LaTeX."""
-    return _polynomial(subscript, frozenset(indices), _atom_latex, r"\,", _latex_fraction)
+    return _polynomial(subscript, frozenset(indices), _LATEX)
 
 
 def _indices(formula: Equation | Expression) -> frozenset[str]:
@@ -71,52 +72,68 @@ def _indices(formula: Equation | Expression) -> frozenset[str]:
     return frozenset(bound_indices(formula)) | frozenset(name for name in bare if name)
 
 
-# one routine for both forms: only atoms, the sign between factors and the fraction differ
-def _polynomial(
-    value: Polynomial,
-    indices: frozenset[str],
-    atom: Callable[[Atom, frozenset[str], bool], str],
-    sign: str,
-    fraction: Callable[[str, str, bool, bool], str],
-) -> str:
+@dataclass(frozen=True)
+class _Style:
+    """How the parts of a subscript are written; an atom's last argument is the place where it stands."""
+
+    atom: Callable[[Atom, frozenset[str], int], str]
+    sign: str
+    power: str
+    fraction: Callable[[str, str, bool, bool], str]
+
+
+def _polynomial(value: Polynomial, indices: frozenset[str], style: _Style) -> str:
     if not value.terms:
         return "0"
-    below: dict[Atom, int] = {}
-    for monomial, _ in value:
-        for name, exponent in monomial:
-            if exponent < 0:
-                below[name] = max(below.get(name, 0), -exponent)
-    common = math.lcm(*[factor.denominator for _, factor in value])
-    denominator = Polynomial({frozenset(below.items()): Fraction(common)})
+    denominator = _denominator(value)
+    if denominator is None:
+        return _terms(value, indices, style)
     numerator = value * denominator
-
-    def product(monomial: Monomial, factor: int) -> str:
-        parts = [str(factor)] if factor != 1 or not monomial else []
-        for name, exponent in sorted(monomial, key=lambda part: _factor_order(part[0], indices)):
-            written = atom(name, indices, len(monomial) > 1 or factor != 1 or exponent > 1)
-            parts += [written] * exponent
-        return sign.join(parts)
-
-    written = ""
-    for monomial, factor in sorted(numerator, key=_term_order):
-        written += "-" if factor < 0 else "+" if written else ""
-        written += product(monomial, abs(int(factor)))
-    if denominator == Polynomial.of(1):
-        return written
+    above = _terms(numerator, indices, style, _FACTOR)
     ((monomial, factor),) = denominator.terms.items()
-    single = len(monomial) + (factor != 1) == 1 and all(k == 1 for _, k in monomial)
-    return fraction(written, product(monomial, int(factor)), numerator.is_monomial, single)
+    below = _monomial(monomial, int(factor), indices, style, _FACTOR)
+    return style.fraction(above, below, numerator.is_monomial, len(monomial) + (factor != 1) == 1)
 
 
-def _term_order(term: tuple[Monomial, Fraction]) -> tuple[bool, bool]:
-    monomial, factor = term
-    return factor < 0, not monomial
+def _denominator(value: Polynomial) -> Polynomial | None:
+    """The least product that makes every term whole; None where that is 1."""
+    below: dict[Atom, int] = {}
+    common = 1
+    for monomial, factor in value:
+        common = math.lcm(common, factor.denominator)
+        for atom, exponent in monomial:
+            if exponent < 0:
+                below[atom] = max(below.get(atom, 0), -exponent)
+    return Polynomial({frozenset(below.items()): Fraction(common)}) if below or common != 1 else None
 
 
-def _factor_order(atom: Atom, indices: frozenset[str]) -> tuple[int, str]:
+def _terms(value: Polynomial, indices: frozenset[str], style: _Style, alone: int = _ALONE) -> str:
+    written = ""
+    for monomial, factor in sorted(value, key=lambda term: (term[1] < 0, not term[0])):
+        is_first = not written
+        written += "-" if factor < 0 else "" if is_first else "+"
+        place = _FACTOR if factor < 0 and is_first else alone if value.is_monomial else _SUM
+        written += _monomial(monomial, abs(int(factor)), indices, style, place)
+    return written
+
+
+def _monomial(monomial: Monomial, factor: int, indices: frozenset[str], style: _Style, place: int) -> str:
+    if len(monomial) > 1 or factor != 1:
+        place = _FACTOR
+    written = []
+    for atom, exponent in monomial:
+        base = style.atom(atom, indices, place if exponent == 1 else _FACTOR)
+        power_of = base if exponent == 1 else style.power.format(base, exponent)
+        written.append((_kind(atom, indices), atom if isinstance(atom, str) else base, power_of))
+    number = [str(factor)] if factor != 1 or not monomial else []
+    return style.sign.join(number + [power_of for *_, power_of in sorted(written)])
+
+
+def _kind(atom: Atom, indices: frozenset[str]) -> int:
+    """Where a factor stands in a product: extents, settings, indices, then what is rounded."""
     if not isinstance(atom, str):
-        return 3, ""
-    return (0 if is_extent(atom) else 2 if atom in indices else 1), atom
+        return 3
+    return 0 if is_extent(atom) else 2 if atom in indices else 1
 
 
 def _text_fraction(above: str, below: str, one_term: bool, one_factor: bool) -> str:
@@ -127,41 +144,51 @@ def _latex_fraction(above: str, below: str, one_term: bool, one_factor: bool) ->
     return rf"\frac{{{above}}}{{{below}}}"
 
 
-def _atom_text(atom: Atom, indices: frozenset[str], in_product: bool) -> str:
+def _atom_text(atom: Atom, indices: frozenset[str], place: int) -> str:
     if isinstance(atom, str):
         return atom
-    above, below = (subscript_text(part, indices) for part in (atom.numerator, atom.denominator))
+    above, below = (_polynomial(part, indices, _TEXT) for part in (atom.numerator, atom.denominator))
     sign = "//" if isinstance(atom, Floor) else " % "
     written = _closed(above) + sign + _closed(below)
-    return f"({written})" if in_product else written
+    is_loose = place == _FACTOR or (place == _SUM and isinstance(atom, Modulo))
+    return f"({written})" if is_loose else written
 
 
 def _closed(written: str) -> str:
-    return written if re.fullmatch(r"[\w.'|]+", written) else f"({written})"
+    return written if re.fullmatch(r"[\w.'|]+(\^[0-9]+)?", written) else f"({written})"
 
 
-def _atom_latex(atom: Atom, indices: frozenset[str], in_product: bool) -> str:
+def _atom_latex(atom: Atom, indices: frozenset[str], place: int) -> str:
     if isinstance(atom, str):
         return rf"\lvert {_name_latex(atom[1:-1])}\rvert" if is_extent(atom) else _name_latex(atom)
-    above, below = (subscript_latex(part, indices) for part in (atom.numerator, atom.denominator))
+    above, below = (_closed_latex(part, indices) for part in (atom.numerator, atom.denominator))
     if isinstance(atom, Modulo):
-        written = rf"\left({above}\right) \bmod {below}"
-        return rf"\left({written}\right)" if in_product else written
+        written = rf"{above} \bmod {below}"
+        return rf"\left({written}\right)" if place > _ALONE else written
     return rf"\left\lfloor {above}/{below}\right\rfloor"
 
 
+def _closed_latex(value: Polynomial, indices: frozenset[str]) -> str:
+    written = _polynomial(value, indices, _LATEX)
+    is_name = value.is_monomial and len(value.atoms) == 1 and not value.has_rounding and r"\," not in written
+    is_closed = (value.constant is not None or is_name) and not written.startswith("-")
+    return written if is_closed else rf"\left({written}\right)"
+
+
+_TEXT = _Style(_atom_text, "*", "{}^{}", _text_fraction)
+_LATEX = _Style(_atom_latex, r"\,", "{}^{{{}}}", _latex_fraction)
+
+
 def _name_latex(name: str) -> str:
-    match = re.fullmatch(r"([A-Za-z_]+?)_?(\d*)('*)(?:\.(\d+))?", name)
+    match = re.fullmatch(r"(.+?)(?:_?([0-9]+))?('*)(?:\.([0-9]+))?", name)
     if not match:
         return name
-    letters, digits, primes, axis = match.groups()
-    letters = letters.replace("_", r"\_")
-    written = letters if len(letters) == 1 else rf"\mathit{{{letters}}}"
+    letters, digits, primes, axis = match.groups(default="")
+    written = (
+        letters if len(letters) == 1 and letters != "_" else rf"\mathit{{{letters}}}".replace("_", r"\_")
+    )
     written += f"_{{{digits}}}" if digits else ""
-    return written + primes + (rf".{axis}" if axis else "")
-
-
-# ---- text
+    return written + primes + (f".{axis}" if axis else "")
 
 
 def _text(e: Expression, place: int, indices: frozenset[str]) -> str:
@@ -176,15 +203,16 @@ def _text(e: Expression, place: int, indices: frozenset[str]) -> str:
         case Function(name, argument):
             return f"{name}({_text(argument, _SUM, indices)})"
         case Bracket(sides, relations):
-            written = [_text(side, _SUM, indices) for side in sides]
-            return "[" + _joined(written, [f" {relation} " for relation in relations]) + "]"
+            inside = _joined((_text(side, _SUM, indices) for side in sides), (f" {r} " for r in relations))
+            return f"[{inside}]"
         case Power(base, exponent) if exponent > 0:
-            return f"{_text(base, _FACTOR, indices)}^{exponent}"
+            inside = _text(base, _FACTOR, indices)
+            return f"({inside})^{exponent}" if isinstance(base, Jacobian) else f"{inside}^{exponent}"
         case Reduce(operation, names, body):
             written_sum = f"{operation}[{','.join(names)}] {_text(body, _PRODUCT, indices)}"
             return f"({written_sum})" if place == _FACTOR else written_sum
         case Plus(terms):
-            signed = _signed_sum(terms, lambda term: _text(term, _PRODUCT, indices))
+            signed = _signed_sum(terms, lambda term: _text(term, _term_place(term), indices))
             return f"({signed})" if place else signed
         case Times() | Power():
             if is_negative(e):
@@ -208,7 +236,10 @@ def _product_text(e: Expression, indices: frozenset[str]) -> str:
         place = _PRODUCT if last or isinstance(factor, Number) else _FACTOR
         parts.append(_text(factor, place, indices))
     written = " * ".join(parts) or "1"
-    return written + "".join(" / " + _text(divisor, _FACTOR, indices) for divisor in below)
+    for divisor in below:
+        is_open = divisor is below[-1] and isinstance(divisor, Reduce)  # a sum reaches to the end
+        written += " / " + _text(divisor, _PRODUCT if is_open else _FACTOR, indices)
+    return written
 
 
 def _signed_sum(terms: Iterable[Expression], write: Callable[[Expression], str]) -> str:
@@ -221,6 +252,10 @@ def _signed_sum(terms: Iterable[Expression], write: Callable[[Expression], str])
     return signed
 
 
+def _term_place(term: Expression) -> int:
+    return _SUM if isinstance(term, Number) else _PRODUCT
+
+
 def _above_and_below(e: Expression) -> tuple[list[Expression], list[Expression]]:
     factors = e.factors if isinstance(e, Times) else (e,)
     above = [factor for factor in factors if not is_divisor(factor)]
@@ -228,11 +263,10 @@ def _above_and_below(e: Expression) -> tuple[list[Expression], list[Expression]]
     return above, below
 
 
-def _joined(sides: list[str], relations: list[str]) -> str:
-    return sides[0] + "".join(relation + side for relation, side in zip(relations, sides[1:], strict=True))
+def _joined(sides: Iterable[str], relations: Iterable[str]) -> str:
+    first, *rest = sides
+    return first + "".join(relation + side for relation, side in zip(relations, rest, strict=True))
 
-
-# ---- LaTeX
 
 _LATEX_RELATION: dict[str, str] = {"<=": r" \le ", "=": " = ", "<": " < ", "!=": r" \ne "}
 _LATEX_REDUCTION: dict[str, str] = {SUM: r"\sum", MAX: r"\max", FIRST: r"\operatorname*{first}"}
@@ -242,9 +276,7 @@ _LATEX_FUNCTION: dict[str, str] = {"exp": r"\exp", "log": r"\log", "tanh": r"\ta
 def _latex(e: Expression, place: int, indices: frozenset[str]) -> str:
     match e:
         case Number(value):
-            written = subscript_latex(value, indices)
-            loose = len(value.terms) > 1 and not value.has_division
-            return rf"\left({written}\right)" if place and (loose or written[0] == "-") else written
+            return _number_latex(value, place, indices)
         case Access():
             return _access_latex(e, indices)
         case Jacobian(of, by):
@@ -258,25 +290,33 @@ def _latex(e: Expression, place: int, indices: frozenset[str]) -> str:
             written_name = _LATEX_FUNCTION.get(name, rf"\operatorname{{{name}}}")
             return rf"{written_name}\left({inside}\right)"
         case Bracket(sides, relations):
-            written = [_latex(side, _SUM, indices) for side in sides]
-            inside = _joined(written, [_LATEX_RELATION[relation] for relation in relations])
+            inside = _joined(
+                (_latex(side, _SUM, indices) for side in sides), (_LATEX_RELATION[r] for r in relations)
+            )
             return rf"\left[{inside}\right]"
         case Power(base, exponent) if exponent > 0:
             inside = _latex(base, _FACTOR, indices)
-            return (
-                rf"{inside}^{{{exponent}}}"
-                if not isinstance(base, Access)
-                else rf"{{{inside}}}^{{{exponent}}}"
-            )
+            if inside.startswith(r"\frac"):
+                inside = rf"\left({inside}\right)"
+            elif isinstance(base, Access):
+                inside = f"{{{inside}}}"
+            return f"{inside}^{{{exponent}}}"
         case Reduce(operation, names, body):
             under = ",".join(map(_name_latex, names))
             written = rf"{_LATEX_REDUCTION[operation]}_{{{under}}} {_latex(body, _PRODUCT, indices)}"
             return rf"\left({written}\right)" if place == _FACTOR else written
         case Plus(terms):
-            signed = _signed_sum(terms, lambda term: _latex(term, _PRODUCT, indices))
+            signed = _signed_sum(terms, lambda term: _latex(term, _term_place(term), indices))
             return rf"\left({signed}\right)" if place else signed
         case Times() | Power():
             return _product_latex(e, place, indices)
+
+
+def _number_latex(value: Polynomial, place: int, indices: frozenset[str]) -> str:
+    written = subscript_latex(value, indices)
+    is_modulo = any(value == Polynomial.of(atom) for atom in value.atoms if isinstance(atom, Modulo))
+    is_loose = is_modulo or (len(value.terms) > 1 and not value.has_division) or written.startswith("-")
+    return rf"\left({written}\right)" if place and is_loose else written
 
 
 def _product_latex(e: Times | Power, place: int, indices: frozenset[str]) -> str:

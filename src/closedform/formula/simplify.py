@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from closedform.formula.extents import Sizes
 from closedform.formula.notation import text
@@ -23,14 +24,18 @@ from closedform.formula.tree import (
     Times,
     canonical,
     free_names,
+    is_divisor,
     power,
     rebuild,
     reduce,
     substitute_free,
     times,
+    walk,
 )
 
 Record = Callable[[Sequence[Term], str, str], None]
+
+_MOST_PRODUCTS = 200  # multiplying out more than these makes nothing shorter that anybody reads
 
 
 def simplify(
@@ -45,49 +50,94 @@ def simplify(
     facts
         Tensors whose entries sum to 1 along the last axis.
     """
-    if not any(isinstance(factor, Function | Power | Plus | Reduce) for t in terms for factor in t.factors):
+    terms = list(terms)
+    if any(isinstance(factor, Function | Power | Plus | Reduce) for t in terms for factor in t.factors):
+        terms = [cancelled(term, sizes) for term in terms]
+        record(terms, "cancel", "Equal factors become one power; above and below the line they cancel.")
+        given = [without_labels(term, facts) for term in terms]
+        if given != terms:
+            record(given, "given", f"The labels {', '.join(facts)} of one example sum to 1.")
+        terms = given
+        for equation in known:
+            terms = [recognised(term, equation, sizes) for term in terms]
+            tensor = equation.left.tensor
+            record(terms, "recognise", f"This is the formula of {tensor}, which has been computed already.")
+        terms = [Term.of(term.indices, _without_roots(term.factors)) for term in terms]
+        record(terms, "cancel", "The square of a square root is what stands under it.")
+    return collect(terms, sizes, record)
+
+
+def collect(terms: Sequence[Term], sizes: Sizes, record: Record) -> list[Term]:
+    """Multiply out and add equal terms, where that is shorter."""
+    if len(terms) < 2 and not any(isinstance(factor, Plus) for term in terms for factor in term.factors):
         return list(terms)
-    terms = [cancelled(term, sizes) for term in terms]
-    record(terms, "cancel", "Equal factors above and below the line cancel.")
-    given = [without_labels(term, facts) for term in terms]
-    if given != terms:
-        record(given, "given", f"The labels {', '.join(facts)} of one example sum to 1.")
-    terms = given
-    for equation in known:
-        terms = [recognised(term, equation, sizes) for term in terms]
-        record(
-            terms, "recognise", f"This is {equation.left.tensor} itself, which the forward pass has computed."
-        )
     shorter = collected(terms, sizes)
-    if shorter and len(text(total(shorter))) < len(text(total(terms))):
-        record(shorter, "collect", "Multiplied out, equal terms are collected.")
-        return shorter
-    return terms
+    if shorter is None or len(text(total(shorter))) >= len(text(total(terms))):
+        return list(terms)
+    record(shorter, "collect", "Multiplied out, equal terms are added up.")
+    return shorter
 
 
 def cancelled(term: Term, sizes: Sizes) -> Term:
-    """The term with equal factors gathered into one power."""
+    """The term with equal factors gathered into one power, and a sum over itself left out."""
     exponents: dict[str, int] = {}
     bases: dict[str, Expression] = {}
     for position, factor in enumerate(term.factors):
         base, exponent = (factor.base, factor.exponent) if isinstance(factor, Power) else (factor, 1)
         key = canonical(base)
-        if isinstance(base, Bracket | Number) or (
-            isinstance(base, Access) and not _never_outside(base, sizes)
-        ):
+        if isinstance(base, Bracket | Number):
             key = f"{key} at {position}"
+        elif not _may_cancel(base, sizes):
+            key = f"{key} to a power {'above' if exponent > 0 else 'below'} the line"
         bases.setdefault(key, base)
         exponents[key] = exponents.get(key, 0) + exponent
-    return Term.of(term.indices, [power(bases[key], k) for key, k in exponents.items() if k])
+    gathered = Term.of(term.indices, [power(bases[key], k) for key, k in exponents.items() if k])
+    return _without_sums(gathered)
 
 
-def _never_outside(access: Access, sizes: Sizes) -> bool:
-    # a read outside is 0 above and below the line, so that it may not be cancelled
-    return all(
-        subscript.lone is not None
-        and sizes.knows(subscript.lone)
-        and sizes.extent(subscript.lone) <= sizes.shapes[access.tensor][axis]
-        for axis, subscript in enumerate(access.subscripts)
+def _without_roots(factors: Iterable[Expression]) -> Iterator[Expression]:
+    """The factors with ``sqrt(a)^2`` written as ``a``."""
+    for factor in factors:
+        base, exponent = (factor.base, factor.exponent) if isinstance(factor, Power) else (factor, 1)
+        if isinstance(base, Function) and base.name == "sqrt" and abs(exponent) > 1:
+            pairs, single = divmod(abs(exponent), 2)
+            sign = 1 if exponent > 0 else -1
+            yield power(base.argument, sign * pairs)
+            if single:
+                yield power(base, sign)
+        else:
+            yield factor
+
+
+def _without_sums(term: Term) -> Term:
+    """The term without a sum of factors that is divided by that same sum: softmax's entries sum to 1."""
+    for divisor in term.factors:
+        if not (is_divisor(divisor) and isinstance(divisor, Power) and isinstance(divisor.base, Reduce)):
+            continue
+        key = canonical(divisor.base)
+        for indices in itertools.combinations(term.indices, len(divisor.base.indices)):
+            inside = [factor for factor in term.factors if free_names(factor) & set(indices)]
+            if inside and canonical(reduce(SUM, indices, times(*inside))) == key:
+                left = [f for f in term.factors if f is not divisor and all(f is not g for g in inside)]
+                rest = [index for index in term.indices if index not in indices]
+                left.append(power(divisor.base, divisor.exponent + 1))
+                return _without_sums(Term.of(rest, left))
+    return term
+
+
+def _may_cancel(base: Expression, sizes: Sizes) -> bool:
+    # what is 0 more than here and there, a read outside among them, makes its product 0 above and below
+    # the line alike
+    if isinstance(base, Access):
+        return all(
+            subscript.lone is not None
+            and sizes.knows(subscript.lone)
+            and sizes.extent(subscript.lone) <= sizes.shapes[base.tensor][axis]
+            for axis, subscript in enumerate(base.subscripts)
+        )
+    return not any(
+        isinstance(node, Bracket) or (isinstance(node, Function) and node.name in ("relu", "step"))
+        for node in walk(base)
     )
 
 
@@ -98,7 +148,8 @@ def without_labels(term: Term, facts: Sequence[str]) -> Term:
             continue
         index = access.subscripts[-1].lone
         others = [factor for factor in term.factors if factor is not access]
-        if index in term.indices and not any(index in free_names(factor) for factor in others):
+        alone = all(index not in subscript.names for subscript in access.subscripts[:-1])
+        if index in term.indices and alone and not any(index in free_names(other) for other in others):
             return Term.of([name for name in term.indices if name != index], others)
     return term
 
@@ -106,7 +157,7 @@ def without_labels(term: Term, facts: Sequence[str]) -> Term:
 def recognised(term: Term, equation: Equation, sizes: Sizes) -> Term:
     """The term with the equation's left side wherever its right side stands."""
     pattern = equation.right.factors if isinstance(equation.right, Times) else (equation.right,)
-    if not equation.left.subscripts or isinstance(equation.right, Access | Reduce | Plus):
+    if not equation.left.subscripts or isinstance(equation.right, Access | Number | Reduce | Plus):
         return term
     names = sorted({name for factor in term.factors for name in free_names(factor) if sizes.knows(name)})
     maps = list(_matches(equation.left_indices, names, sizes))
@@ -117,6 +168,8 @@ def recognised(term: Term, equation: Equation, sizes: Sizes) -> Term:
         }
 
         def replaced(expression: Expression) -> Expression:
+            if not isinstance(expression, type(pattern[0])):
+                return rebuild(expression, replaced)
             return written.get(canonical(expression)) or rebuild(expression, replaced)
 
         return term.mapped(replaced)
@@ -136,8 +189,11 @@ def recognised(term: Term, equation: Equation, sizes: Sizes) -> Term:
 def _matches(
     indices: Sequence[str], names: Sequence[str], sizes: Sizes
 ) -> Iterator[Mapping[str, Polynomial]]:
+    def alike(name: str, index: str) -> bool:
+        return sizes.extent(name) == sizes.extent(index)
+
     choices = [
-        [n for n in names if unprimed(n) == unprimed(index) or sizes.extent(n) == sizes.extent(index)]
+        [n for n in names if unprimed(n) == index or (unprimed(n) not in indices and alike(n, index))]
         for index in indices
     ]
     for choice in itertools.product(*choices):
@@ -163,19 +219,22 @@ def _single_powers(factor: Expression) -> list[Expression]:
 
 
 def _gathered(factors: Sequence[Expression]) -> list[Expression]:
-    counts: dict[Expression, int] = {}
+    counts: dict[tuple[Expression, bool], int] = {}
     for factor in factors:
         base, exponent = (factor.base, factor.exponent) if isinstance(factor, Power) else (factor, 1)
-        counts[base] = counts.get(base, 0) + exponent
-    return [power(base, exponent) for base, exponent in counts.items()]
+        key = base, exponent > 0
+        counts[key] = counts.get(key, 0) + exponent
+    return [power(base, exponent) for (base, _), exponent in counts.items()]
 
 
-def collected(terms: Sequence[Term], sizes: Sizes) -> list[Term]:
-    """The terms multiplied out, equal ones added."""
+def collected(terms: Sequence[Term], sizes: Sizes) -> list[Term] | None:
+    """The terms multiplied out, equal ones added; None where that is too much."""
     numbers: dict[str, Polynomial] = {}
     shapes: dict[str, Term] = {}
     for term in terms:
         choices = [factor.terms if isinstance(factor, Plus) else (factor,) for factor in term.factors]
+        if math.prod(map(len, choices)) > _MOST_PRODUCTS:
+            return None
         for choice in itertools.product(*choices):
             product = cancelled(Term.of(term.indices, choice), sizes)
             scale = next((f.value for f in product.factors if isinstance(f, Number)), Polynomial.of(1))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias, Union
 
 
@@ -56,8 +56,8 @@ class Polynomial:
         if isinstance(value, Polynomial):
             return value
         if isinstance(value, str | Floor | Modulo):
-            return cls({frozenset([(value, 1)]): Fraction(1)})
-        return cls({_UNIT: Fraction(value)})
+            return _of_atom(value)
+        return _of_number(value) if isinstance(value, int) else cls({_UNIT: Fraction(value)})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Polynomial) and self.terms == other.terms
@@ -77,7 +77,7 @@ class Polynomial:
     def __add__(self, other: Scalar) -> Polynomial:
         terms = dict(self.terms)
         for monomial, factor in Polynomial.of(other).terms.items():
-            terms[monomial] = terms.get(monomial, Fraction(0)) + factor
+            terms[monomial] = terms[monomial] + factor if monomial in terms else factor
         return Polynomial(terms)
 
     __radd__ = __add__
@@ -89,11 +89,14 @@ class Polynomial:
         return self + (-Polynomial.of(other))
 
     def __mul__(self, other: Scalar) -> Polynomial:
+        other = Polynomial.of(other)
+        if self is _ONE:
+            return other
         terms: dict[Monomial, Fraction] = {}
         for left, a in self.terms.items():
-            for right, b in Polynomial.of(other).terms.items():
+            for right, b in other.terms.items():
                 product = _times(left, right)
-                terms[product] = terms.get(product, Fraction(0)) + a * b
+                terms[product] = terms[product] + a * b if product in terms else a * b
         return Polynomial(terms)
 
     __rmul__ = __mul__
@@ -230,6 +233,19 @@ class Polynomial:
 
     def __iter__(self) -> Iterator[tuple[Monomial, Fraction]]:
         return iter(self.terms.items())
+
+
+@lru_cache(maxsize=4096)
+def _of_atom(atom: Atom) -> Polynomial:
+    return Polynomial({frozenset([(atom, 1)]): Fraction(1)})
+
+
+@lru_cache(maxsize=1024)
+def _of_number(value: int) -> Polynomial:
+    return Polynomial({_UNIT: Fraction(value)})
+
+
+_ONE = Polynomial.of(1)
 
 
 def is_extent(atom: str) -> bool:

@@ -6,25 +6,37 @@
     product    = power { ("*" | "/" | "//" | "%") power }
     power      = atom [ "^" ["-"] whole number ]
     atom       = number | setting | "|" index "|" | "|" tensor "." axis "|"
-               | tensor [ "[" subscripts "]" ] | function "(" sum ")"
+               | tensor "[" subscripts "]" | function "(" sum ")"
                | ("sum" | "max" | "first") "[" indices "]" product
-               | "∂" tensor [...] "/" "∂" tensor [...]
+               | "∂" tensor [ "[" subscripts "]" ] "/" "∂" tensor [ "[" subscripts "]" ]
                | "[" sum relation sum { relation sum } "]" | "(" sum ")" | "-" power
 
-A sum reaches to the end of its product.  Tensors are names before ``[`` or names with a capital;
-functions are names before ``(``; every other name is an index or a setting.
+A sum reaches to the end of its product.  Tensors are names before ``[``, functions names before ``(``;
+every other name is an index or a setting, written without a capital.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from fractions import Fraction
-from typing import NoReturn
+from typing import TypeVar
 
 from closedform.errors import FormulaError
-from closedform.formula.subscripts import Polynomial, digits, floor_divide, is_extent, remainder
+from closedform.formula.limits import MAX_DIGITS, MAX_EXPONENT, Limits, TooLargeError
+from closedform.formula.names import Mentions, Subscript, Use, check_layer, check_left, check_uses
+from closedform.formula.notation import text
+from closedform.formula.subscripts import (
+    Atom,
+    Floor,
+    Modulo,
+    Polynomial,
+    floor_divide,
+    remainder,
+    unprimed,
+)
+from closedform.formula.tokens import Cursor, Token
 from closedform.formula.tree import (
     FIRST,
     FUNCTIONS,
@@ -39,34 +51,19 @@ from closedform.formula.tree import (
     Number,
     free_names,
     left_indices,
-    minus,
     negative,
     number,
-    plus,
     power,
     reduce,
-    times,
 )
 
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w]))
-         |(?P<name>[A-Za-z_][A-Za-z_0-9]*[']*)
-         |(?P<sign>//|<=|>=|!=|[-+*/%^()\[\],=<>|.∂·×−≤≥′]))""",
-    re.VERBOSE,
-)
-_SAME_SIGN = {"·": "*", "×": "*", "−": "-", "≤": "<=", "≥": ">="}
 _REDUCTIONS = (SUM, MAX, FIRST)
 _RELATIONS = ("=", "<", "<=", ">", ">=", "!=")
-_MAX_LENGTH = 10_000
-_MAX_DEPTH = 60
-_MAX_EXPONENT = 64
+_TURNED = {">": "<", ">=": "<=", "=": "=", "!=": "!="}
+_MAX_LENGTH = 5_000
+_MAX_DEPTH = 50
 
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    value: str
-    position: int
+_Result = TypeVar("_Result")
 
 
 def parse(source: str, *, settings: Collection[str] | None = None) -> Equation:
@@ -87,199 +84,145 @@ def parse(source: str, *, settings: Collection[str] | None = None) -> Equation:
         With one sentence and a caret under the place.
     """
     if not isinstance(source, str):
-        raise FormulaError(f"a formula is text, got {type(source).__name__}", repr(source)[:80], 0)
+        raise FormulaError(f"a formula is text, not {type(source).__name__}", repr(source)[:80], 0)
     if len(source) > _MAX_LENGTH:
         raise FormulaError(
             f"a formula has at most {_MAX_LENGTH} characters, this has {len(source)}", source[:80], 0
         )
-    return _Parser(source).formula(settings)
+    parser = _Parser(source)
+    equation = parser.formula(settings)
+    if parser.is_large:
+        _check_printed(equation, source)
+    return equation
 
 
-class _Parser:
+def _check_printed(equation: Equation, source: str) -> None:
+    """Raise where a formula near the limits, multiplied out and bracketed, is past them."""
+    written = text(equation)
+    if len(written) <= _MAX_LENGTH:
+        with suppress(FormulaError):
+            _Parser(written).formula(None)
+            return
+    raise FormulaError(
+        f"this formula is too large: in full it has over {_MAX_LENGTH} characters or {_MAX_DEPTH} brackets",
+        source,
+        0,
+    )
+
+
+class _Parser(Cursor):
     def __init__(self, source: str):
-        self.source = source
-        self.tokens = self._tokenise()
-        self.at = 0
-        self.depth = 0
-        self.summed: dict[str, int] = {}  # every index of a sum so far, with its place
-        self.scope: list[str] = []  # the indices that are bound where we are
-        self.plain: list[tuple[str, int]] = []  # every name in a subscript or used as a number
-        self.numbers: list[tuple[Polynomial, int]] = []  # what is used as a number, with its place
-        self.extents: list[tuple[str, int]] = []
-
-    # ---- tokens
-
-    def _tokenise(self) -> list[_Token]:
-        tokens, position = [], 0
-        while self.source[position:].strip():
-            match = _TOKEN.match(self.source, position)
-            if not match or not match.lastgroup:
-                rest = self.source[position:]
-                place = position + len(rest) - len(rest.lstrip())
-                if rest.lstrip()[0].isdigit():
-                    raise FormulaError("missing * between a number and a name", self.source, place)
-                raise FormulaError(f"unexpected character {rest.lstrip()[0]!r}", self.source, place)
-            value = match.group(match.lastgroup)
-            if value == "′" and tokens and tokens[-1].kind == "name":
-                last = tokens.pop()
-                tokens.append(_Token("name", last.value + "'", last.position))
-            else:
-                value = _SAME_SIGN.get(value, value)
-                tokens.append(_Token(match.lastgroup, value, match.start(match.lastgroup)))
-            position = match.end()
-        tokens.append(_Token("end", "", len(self.source.rstrip())))
-        return tokens
+        super().__init__(source)
+        self.limits = Limits()
+        self.depth = self.deepest = 0
+        self.scope: set[str] = set()  # the indices that are bound where we are
+        self.mentions = Mentions()
 
     @property
-    def token(self) -> _Token:
-        return self.tokens[self.at]
+    def is_large(self) -> bool:
+        """Whether the formula, printed, may be past the limits."""
+        is_long = len(self.source) > _MAX_LENGTH // 5
+        return is_long or self.deepest > _MAX_DEPTH // 4 or self.limits.is_near
 
-    def next_is(self, *values: str) -> bool:
-        return self.token.kind != "number" and self.token.value in values
+    def limited(self, place: int, compute: Callable[[], _Result]) -> _Result:
+        try:
+            return compute()
+        except TooLargeError as error:
+            self.fail(str(error), place)
 
-    def take(self) -> _Token:
-        token = self.token
-        self.at = min(self.at + 1, len(self.tokens) - 1)
-        return token
-
-    def fail(self, reason: str, position: int | None = None) -> NoReturn:
-        raise FormulaError(reason, self.source, self.token.position if position is None else position)
-
-    def found(self) -> str:
-        return f"found {self.token.value!r}" if self.token.value else "found the end"
-
-    def expect(self, sign: str, what: str) -> None:
-        if not self.next_is(sign):
-            self.fail(f"expected {sign!r} {what}, {self.found()}")
-        self.take()
-
-    def close(self, sign: str, opened: int) -> None:
-        if self.next_is(sign):
-            self.take()
-        elif self.token.kind == "end" or self.next_is(")", "]", ",", "="):
-            opener = {")": "(", "]": "[", "|": "|"}[sign]
-            self.fail(f"this {opener!r} is never closed: expected {sign!r}, {self.found()}", opened)
-        else:
-            self.fail(f"missing * (or + or -) before {self.token.value!r}")
-
-    # ---- the formula
+    # the formula
 
     def formula(self, settings: Collection[str] | None) -> Equation:
+        if self.is_at_end:
+            self.fail("the formula is empty: write one such as Y[n,i] = 2 * X[n,i]")
         if self.token.kind != "name":
-            self.fail("a formula begins with the tensor that it defines, as in Y[n,i] = ...")
-        tensor = self.take().value
-        left = Access(tensor, self.subscripts() if self.next_is("[") else ())
-        indices = left_indices(left)
-        on_left = self.plain
-        self.check_left(left, indices)
-        self.scope = list(indices)
-        self.plain = []
-        self.expect("=", f"after {tensor}[...]" if left.subscripts else f"after {tensor}")
-        if self.token.kind == "end":
-            self.fail("the formula ends here, but nothing stands on the right")
+            self.fail("a formula begins with the tensor that it defines, as in Y[n,i] = 2 * X[n,i]")
+        word = self.take()
+        self.check_tensor_name(word)
+        if self.next_is("("):
+            self.fail(f"subscripts stand in square brackets, as in {word.value}[n,i]")
+        subscripts = self.subscripts() if self.next_is("[") else []
+        check_left(self, subscripts, self.mentions.uses)
+        left = Access(word.value, tuple(subscript.value for subscript in subscripts))
+        on_left, self.mentions.uses = self.mentions.uses, []
+        self.mentions.ranks[left.tensor] = len(left.subscripts)
+        self.scope.update(left_indices(left))
+        if self.is_at_end:
+            self.fail("the right side is missing: expected '=' and what the tensor equals")
+        if not self.next_is("="):
+            self.fail(f"expected '=' after the left side, found {self.token.value!r}")
+        self.take()
+        if self.is_at_end:
+            self.fail("the right side is missing: nothing stands behind '='")
+        if self.next_is("="):
+            self.fail("write '=' once")
         right = self.sum()
-        if self.token.kind != "end":
-            if self.next_is(")", "]"):
-                self.fail(f"this {self.token.value!r} was never opened")
-            self.fail(f"missing * (or + or -) before {self.token.value!r}")
-        self.check_names(indices, on_left, right, settings)
+        if not self.is_at_end:
+            self.misplaced()
+        check_uses(self, self.mentions, settings)
+        if settings is not None:
+            check_layer(self, self.mentions, left, on_left, right, settings)
         return Equation(left, right)
 
-    def check_left(self, left: Access, indices: tuple[str, ...]) -> None:
-        for name, place in self.plain:
-            if name not in indices:
-                self.fail(
-                    f"{name} multiplies an index on the left: only extents may, as in Y[n,|r|*i+r]", place
-                )
-        seen: set[str] = set()
-        for name, place in self.plain:
-            if name in seen:
-                self.fail(f"index {name} stands on the left twice", place)
-            seen.add(name)
-        for subscript in left.subscripts:
-            if not subscript.lone and not digits(subscript):
-                self.fail(
-                    f"{subscript!r} on the left must be an index, or digits that fill an axis as in |r|*i+r",
-                    len(left.tensor),
-                )
+    def check_tensor_name(self, word: Token) -> None:
+        if word.value in _REDUCTIONS or word.value in FUNCTIONS:
+            kind = "an operation" if word.value in _REDUCTIONS else "a function"
+            self.fail(f"{word.value} is {kind} and cannot name a tensor", word.position)
 
-    def check_names(
-        self,
-        indices: tuple[str, ...],
-        on_left: list[tuple[str, int]],
-        right: Expression,
-        settings: Collection[str] | None,
-    ) -> None:
-        known = {*indices, *self.summed}
-        for value, place in self.numbers:
-            for name in sorted(value.names & known):
-                self.fail(
-                    f"index {name} is used as a number: only settings and extents |{name}| are numbers", place
-                )
-        if settings is None:
-            return
-        for name, place in self.plain:
-            if name in known and name not in settings:
-                continue
-            if name not in settings:
-                self.fail(
-                    f"{name} is neither an index on the left, nor summed, nor a setting: "
-                    f"give its value ({name}=...) or sum over it",
-                    place,
-                )
-        for name, place in self.extents:
-            if name not in known and name not in settings and "." not in name:
-                self.fail(f"|{name}| is the extent of an index, but there is no index {name}", place)
-        used = free_names(right) | {name for name, _ in self.extents}
-        for name, place in on_left:
-            if name not in used:
-                self.fail(f"index {name} stands on the left only: its size cannot be known", place)
-
-    # ---- expressions
+    # expressions
 
     def sum(self) -> Expression:
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            self.fail(f"more than {_MAX_DEPTH} brackets inside one another")
-        minus_first = self.next_is("-")
-        if minus_first:
-            self.take()
-        result = negative(self.product()) if minus_first else self.product()
-        while self.next_is("+", "-"):
-            sign = self.take().value
+        place = self.token.position
+        sign = self.take().value if self.next_is("-") else "+"
+        terms = []
+        while True:
             term = self.product()
-            result = plus(result, term) if sign == "+" else minus(result, term)
-        self.depth -= 1
-        return result
+            terms.append(negative(term) if sign == "-" else term)
+            if not self.next_is("+", "-"):
+                break
+            sign = self.take().value
+        return terms[0] if len(terms) == 1 else self.limited(place, lambda: self.limits.sum(terms))
 
     def product(self) -> Expression:
-        result = self.power()
-        factors = 1
+        place = self.token.position
+        factors = [self.power()]
+        is_rounded = False
         while self.next_is("*", "/", "//", "%"):
             sign = self.take()
+            if sign.value == "*" and self.next_is("*"):
+                self.fail("a power is written with ^, as in X[i]^2")
             factor = self.power()
-            if sign.value == "*":
-                result = times(result, factor)
+            if sign.value in ("//", "%"):
+                if len(factors) > 1 or is_rounded:
+                    self.fail(
+                        f"use brackets to say what is rounded: (a*b){sign.value}c or a*(b{sign.value}c)",
+                        sign.position,
+                    )
+                factors, is_rounded = [self.rounded(factors[0], factor, sign)], True
             elif sign.value == "/":
                 if factor == number(0):
                     self.fail("division by 0", sign.position)
-                result = times(result, power(factor, -1))
+                factors.append(power(factor, -1))
             else:
-                result = self.rounded(result, factor, sign, factors)
-            factors += 1
-        return result
+                factors.append(factor)
+        return factors[0] if len(factors) == 1 else self.limited(place, lambda: self.limits.product(factors))
 
-    def rounded(self, above: Expression, below: Expression, sign: _Token, factors: int) -> Expression:
+    def rounded(self, above: Expression, below: Expression, sign: Token) -> Expression:
         if not (isinstance(above, Number) and isinstance(below, Number)):
             self.fail(
-                f"{sign.value!r} needs indices, settings and whole numbers on both sides", sign.position
+                f"{sign.value!r} is for indices, settings and whole numbers, not for tensors", sign.position
             )
-        if factors > 1:
-            self.fail(f"write (a*b){sign.value}c or a*(b{sign.value}c)", sign.position)
         if below.value.constant == 0:
             self.fail("division by 0", sign.position)
+        for name in sorted(below.value.names):
+            if name in self.scope:
+                self.fail(
+                    f"{sign.value!r} by index {name}: only numbers, settings and extents divide",
+                    sign.position,
+                )
         combine = floor_divide if sign.value == "//" else remainder
-        return Number(combine(above.value, below.value))
+        result = combine(above.value, below.value)
+        return Number(self.limited(sign.position, lambda: self.limits.checked(result)))
 
     def power(self) -> Expression:
         base = self.atom()
@@ -289,19 +232,26 @@ class _Parser:
         sign = -1 if self.next_is("-") and self.take() else 1
         if self.token.kind != "number" or not self.token.value.isdigit():
             self.fail("an exponent is a whole number, as in X[i]^2")
-        if len(self.token.value) > 3 or int(self.token.value) > _MAX_EXPONENT:
-            self.fail(f"an exponent is at most {_MAX_EXPONENT}")
+        if len(self.token.value) > 3 or int(self.token.value) > MAX_EXPONENT:
+            self.fail(f"an exponent is at most {MAX_EXPONENT}")
         exponent = sign * int(self.take().value)
         if base == number(0) and exponent <= 0:
             self.fail("0 has no such power", place)
-        return power(base, exponent)
+        return self.limited(place, lambda: self.limits.power(base, exponent))
 
     def atom(self) -> Expression:
+        self.depth += 1
+        self.deepest = max(self.deepest, self.depth)
+        if self.depth > _MAX_DEPTH:
+            self.fail(f"more than {_MAX_DEPTH} brackets, sums and signs inside one another")
+        result = self.unit()
+        self.depth -= 1
+        return result
+
+    def unit(self) -> Expression:
         token = self.token
         if token.kind == "number":
-            if len(token.value) > 40 or abs(int(re.split("[eE]", token.value + "e0")[1])) > 400:
-                self.fail("this number has too many digits")
-            return number(Fraction(self.take().value))
+            return self.constant()
         if token.kind == "name":
             return self.named()
         match token.value:
@@ -319,181 +269,257 @@ class _Parser:
                 return self.extent()
             case "∂":
                 return self.jacobian()
-        if token.kind == "end":
-            self.fail("the formula ends here, but something is missing")
-        self.fail(f"expected a tensor, a number, sum[...], max[...] or '(', {self.found()}")
+        if self.is_at_end:
+            self.fail("the formula ends too early: a tensor or a number is missing here")
+        if token.value == ".":
+            self.misplaced()
+        self.fail(f"expected a tensor, a number, sum[...], max[...] or '(', found {token.value!r}")
+
+    def constant(self) -> Expression:
+        place = self.token.position
+        mantissa, _, exponent = self.token.value.lower().partition("e")
+        if len(mantissa) > MAX_DIGITS or len(exponent) > 5 or abs(int(exponent or 0)) > MAX_DIGITS:
+            self.fail("this number has too many digits")
+        value = Polynomial.of(Fraction(self.take().value))
+        return Number(self.limited(place, lambda: self.limits.checked(value)))
 
     def named(self) -> Expression:
-        token = self.take()
-        name = token.value
+        word = self.take()
+        name = word.value
         if name in _REDUCTIONS:
-            return self.reduction(token)
-        if self.next_is("["):
-            return Access(name, self.subscripts())
-        if self.next_is("("):
-            if name not in FUNCTIONS:
-                self.fail(
-                    f"unknown function {name}: the functions are {', '.join(FUNCTIONS)}", token.position
-                )
-            opened = self.take().position
-            argument = self.sum()
-            self.close(")", opened)
-            return Function(name, argument)
+            return self.reduction(word)
         if name in FUNCTIONS:
-            self.fail(f"function {name} needs its argument in brackets, as in {name}(X[i])", token.position)
-        if name[0].isupper() or re.match(r"d+[A-Z]", name):
-            self.fail(f"{name} is a tensor and needs its subscripts, as in {name}[i]", token.position)
-        self.plain.append((name, token.position))
-        value = Polynomial.of(name)
-        self.numbers.append((value, token.position))
-        return Number(value)
+            return self.function(word)
+        if self.next_is("["):
+            return self.access(word)
+        if self.next_is("("):
+            self.fail(f"unknown function {name}: the functions are {', '.join(FUNCTIONS)}", word.position)
+        if name[0].isupper() or re.match("d+[A-Z]", name):
+            self.fail(
+                f"tensor {name} needs its subscripts, as in {name}[i] (a setting has no capital)",
+                word.position,
+            )
+        self.mentions.uses.append(Use(name, word.position, name in self.scope))
+        return number(name)
 
-    def reduction(self, word: _Token) -> Expression:
+    def function(self, word: Token) -> Expression:
+        name, opened = word.value, self.token.position
+        if not self.next_is("("):
+            self.fail(f"function {name} needs its argument in round brackets, as in {name}(X[i])", opened)
+        self.take()
+        self.mentions.values.append((f"function {name}", word.position))
+        if self.next_is(")"):
+            self.fail(f"function {name} needs an argument, as in {name}(X[i])")
+        argument = self.sum()
+        if self.next_is(","):
+            self.fail(f"function {name} takes one argument")
+        self.close(")", opened)
+        return Function(name, argument)
+
+    def reduction(self, word: Token) -> Expression:
+        what = word.value
         if not self.next_is("["):
-            self.fail(f"{word.value} needs its indices, as in {word.value}[u,v]")
+            self.fail(f"{what} needs its indices in square brackets, as in {what}[u,v]")
+        self.mentions.values.append((what, word.position))
+        names = self.reduced_indices(what)
+        if self.is_at_end or self.next_is(")", "]", ",", "=", "+", "*", "/"):
+            inside = ",".join(names)
+            self.fail(f"{what}[{inside}] has no terms: write them behind it, as in {what}[u] X[i+u]")
+        bound = () if what == FIRST else names
+        self.scope.update(bound)
+        body = self.product()
+        self.scope.difference_update(bound)
+        free = free_names(body)
+        for name in names:
+            if name not in free:
+                self.fail(f"{what} over {name}, but {name} does not occur in what follows", word.position)
+        return reduce(what, names, body)
+
+    def reduced_indices(self, what: str) -> list[str]:
         opened = self.take().position
-        if self.next_is("]"):
-            self.fail(f"an empty {word.value}: name the indices that it runs over", word.position)
         names: list[str] = []
         while True:
             token = self.token
-            if token.kind != "name" or token.value in _REDUCTIONS:
-                self.fail(f"expected the name of an index, {self.found()}")
-            if token.value in names or (word.value != FIRST and token.value in self.scope):
-                self.fail(f"index {token.value} is used twice: give this one another name")
-            names.append(token.value)
-            self.summed.setdefault(token.value, token.position)
-            self.take()
-            if not self.next_is(","):
-                break
-            self.take()
-        self.close("]", opened)
-        if self.token.kind == "end" or self.next_is(")", "]", "+", "*", "/"):
-            self.fail(
-                f"an empty {word.value}: nothing follows it to be taken over {', '.join(names)}",
-                word.position,
-            )
-        self.scope += names
-        body = self.product()
-        self.scope = self.scope[: -len(names)]
-        for name in names:
-            if name not in free_names(body):
+            if not names and self.next_is("]"):
+                self.fail(f"{what}[] is empty: name the indices that it runs over, as in {what}[u,v]")
+            if self.is_at_end:
+                self.close("]", opened)
+            if token.kind != "name":
+                self.fail(f"expected the name of an index, found {token.value!r}")
+            if token.value in _REDUCTIONS or token.value in FUNCTIONS:
+                self.fail(f"{token.value} is a word of the language: give the index another name")
+            if what == FIRST and token.value not in self.scope:
                 self.fail(
-                    f"{word.value} over {name}, but {name} does not occur in what follows", word.position
+                    f"first marks a place along {token.value}, which must be on the left or summed around it"
                 )
-        return reduce(word.value, names, body)
+            if token.value in names or (what != FIRST and token.value in self.scope):
+                self.fail(f"index {token.value} is in use already: give this one another name")
+            names.append(token.value)
+            if what != FIRST:
+                self.mentions.reduced.setdefault(token.value, what)
+            self.take()
+            if self.next_is(","):
+                self.take()
+                continue
+            if self.token.kind in ("name", "number"):
+                self.misplaced(", or ]")
+            if self.next_is("="):
+                self.fail(
+                    f"{what}[...] takes names only: give the extent as {names[-1]}=... beside the formula"
+                )
+            self.close("]", opened)
+            return names
 
     def bracket(self) -> Expression:
         opened = self.take().position
-        sides, relations = [self.side()], []
+        self.mentions.values.append(("a comparison", opened))
+        sides, relations = [self.side()], list[Token]()
         while self.next_is(*_RELATIONS):
-            relations.append(self.take().value)
+            relations.append(self.take())
+            if self.next_is("="):
+                self.fail("write '=' once")
             sides.append(self.side())
-        if not relations:
-            self.fail("a condition in brackets compares two sides, as in [0 <= i+u-t]", opened)
+        if not relations and (self.next_is("]") or self.is_at_end):
+            self.fail("a condition in square brackets compares two sides, as in [0 <= i-t]", opened)
         self.close("]", opened)
-        if all(relation in (">", ">=") for relation in relations):
+        signs = [relation.value for relation in relations]
+        upward, downward = ([r.position for r in relations if r.value[0] == sign] for sign in "<>")
+        if upward and downward:
+            self.fail(
+                "a chain of comparisons runs in one direction, as in [0 <= i < 5]",
+                max(upward[0], downward[0]),
+            )
+        if downward:
             sides.reverse()
-            relations = [relation.replace(">", "<") for relation in reversed(relations)]
-        elif any(relation in (">", ">=") for relation in relations):
-            self.fail("write a chain of comparisons in one direction, as in [0 <= i < 5]", opened)
-        return Bracket(tuple(sides), tuple(relations))
+            signs = [_TURNED[sign] for sign in reversed(signs)]
+        return Bracket(tuple(sides), tuple(signs))
 
     def side(self) -> Expression:
-        # whole numbers made of indices may be compared, so they are no numbers in the sense of `numbers`
-        before = len(self.numbers)
-        expression = self.sum()
-        if isinstance(expression, Number):
-            del self.numbers[before:]
-        return expression
+        place, before = self.token.position, len(self.mentions.uses)
+        side = self.sum()
+        if isinstance(side, Number):
+            # a comparison of whole numbers, which may be made of indices
+            self.check_affine(side.value, place)
+            for use in self.mentions.uses[before:]:
+                use.is_number = False
+        return side
 
     def extent(self) -> Expression:
         opened = self.take().position
         token = self.token
+        if self.is_at_end:
+            self.close("|", opened)
         if token.kind != "name":
-            self.fail("expected an index or a tensor's axis between bars, as in |u| or |X.2|")
-        name = self.take().value
+            self.fail("between bars stands an index or an axis, as in |u| or |X.2|")
+        name = unprimed(self.take().value)
         if self.next_is("."):
             self.take()
-            if self.token.kind != "number" or not self.token.value.isdigit():
+            axis = self.token.value
+            if self.token.kind != "number" or not axis.isdigit() or len(axis) > 2:
                 self.fail("expected the number of an axis, counted from 0, as in |X.2|")
-            name = f"{name}.{int(self.take().value)}"
-        self.close("|", opened)
-        self.extents.append((name, token.position))
+            self.take()
+            name = f"{name}.{int(axis)}"
+        if not self.next_is("|") and any(token.value == "|" for token in self.tokens[self.at :]):
+            self.fail(
+                "between bars stands one index or axis, as in |u| or |X.2|; the absolute value is abs(...)"
+            )
+        if not self.next_is("|"):
+            self.fail("this '|' is never closed", opened)
+        self.take()
+        self.mentions.extents.append((name, token.position))
         return number(f"|{name}|")
 
     def jacobian(self) -> Expression:
-        def entry() -> Access:
-            if self.token.kind != "name":
-                self.fail("expected a tensor after ∂")
-            tensor = self.take().value
-            return Access(tensor, self.subscripts() if self.next_is("[") else ())
-
+        self.mentions.values.append(("∂", self.token.position))
+        of = self.differential()
+        if not self.next_is("/"):
+            self.fail("a derivative is written ∂Y[...]/∂X[...]: '/' is missing")
         self.take()
-        of = entry()
-        self.expect("/", "between ∂Y[...] and ∂X[...]")
-        self.expect("∂", "before the tensor below the line")
-        return Jacobian(of, entry())
+        if not self.next_is("∂"):
+            self.fail("a derivative is written ∂Y[...]/∂X[...]: '∂' is missing")
+        return Jacobian(of, self.differential())
 
-    # ---- subscripts
+    def differential(self) -> Access:
+        self.take()
+        if self.token.kind != "name":
+            self.fail("expected a tensor behind ∂")
+        word = self.take()
+        self.check_tensor_name(word)
+        return self.access(word) if self.next_is("[") else Access(word.value, ())
 
-    def subscripts(self) -> tuple[Polynomial, ...]:
-        opened = self.take().position
-        found: list[Polynomial] = []
-        before = len(self.numbers)
+    def access(self, word: Token) -> Access:
+        tensor = word.value
+        self.mentions.values.append((f"tensor {tensor}", word.position))
+        subscripts = tuple(subscript.value for subscript in self.subscripts())
+        rank = self.mentions.ranks.setdefault(tensor, len(subscripts))
+        if rank != len(subscripts):
+            self.fail(
+                f"the number of {tensor}'s subscripts changes: {len(subscripts)} here, {rank} before",
+                word.position,
+            )
+        return Access(tensor, subscripts)
+
+    # subscripts
+
+    def subscripts(self) -> list[Subscript]:
+        opened, before = self.take().position, len(self.mentions.uses)
         if self.next_is("]"):
             self.fail("empty subscripts: a tensor needs one subscript for each axis", opened)
+        found: list[Subscript] = []
         while True:
+            if self.next_is(",", "]"):
+                self.fail(f"a subscript is missing before {self.token.value!r}")
+            if self.is_at_end:
+                self.close("]", opened)
             found.append(self.subscript())
-            if not self.next_is(","):
-                break
-            self.take()
-        self.close("]", opened)
-        del self.numbers[before:]
-        return tuple(found)
+            if self.next_is(","):
+                self.take()
+                continue
+            if self.token.kind in ("name", "number") or self.next_is("|"):
+                self.misplaced("* or , or ]")
+            self.close("]", opened)
+            for use in self.mentions.uses[before:]:
+                use.is_number = False
+            return found
 
-    def subscript(self) -> Polynomial:
-        place, first = self.token.position, self.at
+    def subscript(self) -> Subscript:
+        place, first, before = self.token.position, self.at, len(self.mentions.values)
         expression = self.sum()
+        if len(self.mentions.values) > before:
+            what, position = self.mentions.values[before]
+            self.fail(
+                f"{what} in a subscript: only indices, settings and whole numbers stand there", position
+            )
         if not isinstance(expression, Number):
-            self.fail("a subscript is made of indices, settings and whole numbers", place)
+            self.fail("a subscript can be divided by a product, not by a sum", place)
         for token in self.tokens[first : self.at]:
             if token.kind == "number" and not token.value.isdigit():
                 self.fail(f"{token.value} is not a whole number: subscripts count entries", token.position)
         subscript = expression.value
         constant = subscript.terms.get(frozenset(), Fraction(0))
         if constant.denominator != 1 and not (subscript - constant).has_division:
-            self.fail("this subscript is never a whole number", place)
-        for monomial, _ in subscript:
-            bound = [atom for atom, exponent in monomial if exponent > 0 and atom in self.scope]
-            if len(bound) > 1 or any(exponent > 1 for atom, exponent in monomial if atom in bound):
-                names = " and ".join(map(str, bound)) if len(bound) > 1 else f"{bound[0]} and itself"
-                self.fail(
-                    f"indices {names} are multiplied: a subscript is a sum of multiples of indices", place
+            self.fail(f"this subscript is never a whole number: it contains {constant}", place)
+        self.check_affine(subscript, place)
+        return Subscript(subscript, place, self.source[place : self.token.position].rstrip())
+
+    def check_affine(self, value: Polynomial, place: int) -> None:
+        """Raise where indices multiply or divide one another."""
+        for monomial, _ in value:
+            moving = [(atom, exponent) for atom, exponent in monomial if self.moves(atom)]
+            for atom, exponent in moving:
+                if exponent < 0:
+                    self.fail("division by an index: only numbers, settings and extents divide", place)
+                if isinstance(atom, Floor | Modulo):
+                    self.check_affine(atom.numerator, place)
+            if len(moving) > 1 or any(exponent > 1 for _, exponent in moving):
+                names = sorted(self.scope & Polynomial({monomial: Fraction(1)}).names)
+                which = (
+                    f"index {names[0]} is multiplied by itself"
+                    if len(names) == 1
+                    else f"indices {' and '.join(names)} are multiplied"
                 )
-            if any(exponent < 0 and atom in self.scope for atom, exponent in monomial):
-                self.fail("a subscript cannot be divided by an index", place)
-        return subscript
+                self.fail(f"{which}: only numbers, settings and extents multiply an index", place)
 
-
-def extent_names(expression: Expression) -> frozenset[str]:
-    """The names inside bars, ``u`` of ``|u|`` and ``X.2`` of ``|X.2|``, that an expression mentions."""
-    from closedform.formula.tree import walk
-
-    found: set[str] = set()
-    for node in walk(expression):
-        for value in _polynomials(node):
-            found |= {atom[1:-1] for atom in value.atoms if isinstance(atom, str) and is_extent(atom)}
-    return frozenset(found)
-
-
-def _polynomials(node: Expression) -> tuple[Polynomial, ...]:
-    match node:
-        case Number(value):
-            return (value,)
-        case Access(_, subscripts):
-            return subscripts
-        case Jacobian():
-            return node.access.subscripts
-        case _:
-            return ()
+    def moves(self, atom: Atom) -> bool:
+        """Whether an index is in the atom."""
+        return atom in self.scope if isinstance(atom, str) else bool(self.scope & Polynomial.of(atom).names)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from closedform.formula.extents import Sizes
@@ -11,6 +13,7 @@ from closedform.formula.subscripts import Polynomial, extent_of
 from closedform.formula.tree import (
     MINUS_ONE,
     SUM,
+    ZERO,
     Access,
     Bracket,
     Expression,
@@ -22,7 +25,7 @@ from closedform.formula.tree import (
     number,
     plus,
     reduce,
-    substitute,
+    substitute_free,
     times,
 )
 
@@ -36,9 +39,14 @@ class Term:
 
     @classmethod
     def of(cls, indices: Iterable[str], factors: Iterable[Expression]) -> Term:
-        """A term whose product is in normal form."""
-        product = times(*factors)
-        return cls(tuple(indices), product.factors if isinstance(product, Times) else (product,))
+        """A term in normal form: an index that no factor reads is no sum but a factor, its extent."""
+        factors = tuple(factors)
+        read = frozenset().union(*map(free_names, factors))
+        summed = tuple(indices)
+        counted = [number(extent_of(index)) for index in summed if index not in read]
+        product = times(*factors, *counted)
+        kept = tuple(index for index in summed if index in read)
+        return cls(kept, product.factors if isinstance(product, Times) else (product,))
 
     @cached_property
     def expression(self) -> Expression:
@@ -47,6 +55,11 @@ class Term:
         if is_negative(body):
             return times(MINUS_ONE, reduce(SUM, self.indices, times(MINUS_ONE, body)))
         return reduce(SUM, self.indices, body)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether nothing is left of the term."""
+        return ZERO in self.factors
 
     @property
     def equalities(self) -> tuple[Bracket, ...]:
@@ -80,16 +93,24 @@ class Term:
         """The term with `value` written for a summed index, which is summed no longer (or `instead` is)."""
         place = self.indices.index(index)
         indices = (*self.indices[:place], *instead, *self.indices[place + 1 :])
-        return Term.of(indices, [substitute(factor, {index: value}) for factor in self.factors])
+        return Term.of(indices, [substitute_free(factor, {index: value}) for factor in self.factors])
 
-    def guards(self, index: str, sizes: Sizes) -> bool:
-        """Whether some factor is 0 wherever `index` leaves its range: it reads it as a bare, full axis."""
+    def renamed(self, names: Mapping[str, str]) -> Term:
+        """The term with other names for summed indices, all at once."""
+        values = {old: Polynomial.of(new) for old, new in names.items() if old != new}
+        if not values:
+            return self
+        indices = tuple(names.get(index, index) for index in self.indices)
+        return Term(indices, tuple(substitute_free(factor, values) for factor in self.factors))
+
+    def guard(self, index: str, sizes: Sizes) -> str | None:
+        """A tensor whose factor is 0 wherever `index` leaves its range: it reads it as a bare, full axis."""
         bare = Polynomial.of(index)
-        return any(
-            subscript == bare and sizes.shapes[access.tensor][axis] == sizes.extent(index)
-            for access in self.accesses
-            for axis, subscript in enumerate(access.subscripts)
-        )
+        for access in self.accesses:
+            for axis, subscript in enumerate(access.subscripts):
+                if subscript == bare and sizes.shapes[access.tensor][axis] == sizes.extent(index):
+                    return access.tensor
+        return None
 
 
 def sides(bracket: Bracket) -> tuple[Polynomial, Polynomial]:
@@ -105,9 +126,9 @@ def equal(left: Polynomial | str, right: Polynomial | str) -> Bracket:
     return Bracket((number(left), number(right)), ("=",))
 
 
-def within(value: Polynomial, index: str) -> Bracket:
-    """The bracket ``[0 <= value < |index|]``."""
-    return Bracket((number(0), number(value), number(extent_of(index))), ("<=", "<"))
+def within(value: Polynomial, extent: str) -> Bracket:
+    """The bracket ``[0 <= value < extent]``."""
+    return Bracket((number(0), number(value), number(extent)), ("<=", "<"))
 
 
 def total(terms: Iterable[Term]) -> Expression:
@@ -117,22 +138,17 @@ def total(terms: Iterable[Term]) -> Expression:
 
 def taken_out(terms: Iterable[Term]) -> Expression:
     """The sum of the terms, with what no index of a sum touches before it and common factors once."""
-    parts: list[list[Expression]] = []
-    for term in terms:
-        inside = [factor for factor in term.factors if free_names(factor) & set(term.indices)]
-        outside = [factor for factor in term.factors if not free_names(factor) & set(term.indices)]
-        parts.append([*outside, reduce(SUM, term.indices, times(*inside))])
-    parts = [list(Term.of((), factors).factors) for factors in parts]
+    parts = [Term.of((), separated(term)).factors for term in terms]
+    if not parts:
+        return ZERO
     if len(parts) == 1:
         return times(*parts[0])
-    if not parts:
-        return number(0)
     keys = [[canonical(factor) for factor in factors] for factors in parts]
-    common = [
-        factor
-        for factor in parts[0]
-        if not isinstance(factor, Number) and all(canonical(factor) in found for found in keys)
-    ]
+    common: list[Expression] = []
+    for factor, key in zip(parts[0], keys[0], strict=True):
+        needed = 1 + sum(canonical(other) == key for other in common)
+        if not isinstance(factor, Number) and all(found.count(key) >= needed for found in keys):
+            common.append(factor)
     scale = _common_number(parts)
     rest = []
     for factors in parts:
@@ -143,30 +159,50 @@ def taken_out(terms: Iterable[Term]) -> Expression:
     return times(number(scale), *common, plus(*rest))
 
 
-def _common_number(parts: list[list[Expression]]) -> Polynomial:
-    """The number that stands before every term, its sign that of the positive terms; 1 if they differ."""
+def separated(term: Term) -> list[Expression]:
+    """The factors that no index touches, then one sum for each group of factors that share indices."""
+    outside: list[Expression] = []
+    groups: list[tuple[set[str], list[Expression]]] = []
+    for factor in term.factors:
+        touching = free_names(factor) & set(term.indices)
+        if not touching:
+            outside.append(factor)
+            continue
+        joined = [group for group in groups if group[0] & touching]
+        if not joined:
+            groups.append((set(touching), [factor]))
+            continue
+        first, *others = joined
+        first[0].update(touching, *[names for names, _ in others])
+        first[1].extend(inner for _, inside in others for inner in inside)
+        first[1].append(factor)
+        groups = [group for group in groups if all(group is not other for other in others)]
+    order = {id(factor): place for place, factor in enumerate(term.factors)}
+    for names, inside in groups:
+        inside.sort(key=lambda factor: order[id(factor)])
+        outside.append(reduce(SUM, [index for index in term.indices if index in names], times(*inside)))
+    return outside
+
+
+def _common_number(parts: Sequence[Sequence[Expression]]) -> Polynomial:
+    """The number that stands before every term, negative where every term is; 1 if they differ."""
     scales = [factors[0].value if isinstance(factors[0], Number) else Polynomial.of(1) for factors in parts]
     if not all(scale.is_monomial for scale in scales):
         return Polynomial.of(1)
     if len({frozenset(scale.terms) for scale in scales}) != 1:
         return Polynomial.of(1)
-    sizes = {abs(next(iter(scale.terms.values()))) for scale in scales}
-    scale = scales[0]
-    if len(sizes) > 1:
-        smallest = min(sizes)
-        scale = scale * Polynomial.of(smallest / abs(next(iter(scale.terms.values()))))
-    if scale.is_negative and any(not other.is_negative for other in scales):
-        scale = -scale
-    return scale
+    factors = [abs(next(iter(scale.terms.values()))) for scale in scales]
+    common = Fraction(
+        math.gcd(*[factor.numerator for factor in factors]),
+        math.lcm(*[factor.denominator for factor in factors]),
+    )
+    ((monomial, _),) = scales[0].terms.items()
+    return Polynomial({monomial: -common if all(scale.is_negative for scale in scales) else common})
 
 
-def fresh_index(index: str, taken: set[str]) -> str:
+def fresh_index(index: str, taken: Iterable[str]) -> str:
     """The index with as many primes as it needs to differ from those taken."""
+    taken = set(taken)
     while index in taken:
         index += "'"
     return index
-
-
-def renamed(expression: Expression, names: Mapping[str, str]) -> Expression:
-    """The expression with indices renamed, bound ones included."""
-    return substitute(expression, {old: Polynomial.of(new) for old, new in names.items()})

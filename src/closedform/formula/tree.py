@@ -228,8 +228,10 @@ def power(base: Expression, exponent: int) -> Expression:
         return ONE
     if exponent == 1:
         return base
-    if isinstance(base, Number) and (exponent > 0 or base.value.is_monomial):
-        return Number(base.value**exponent)
+    if isinstance(base, Number):
+        if exponent > 0 or base.value.is_monomial:
+            return Number(base.value**exponent)
+        return Power(power(base, -exponent), -1)
     if isinstance(base, Times):
         return times(*[power(factor, exponent) for factor in base.factors])
     if isinstance(base, Power):
@@ -383,7 +385,7 @@ def substitute_free(expression: Expression, values: Substitution) -> Expression:
     match expression:
         case Reduce(operation, indices, body) if operation != FIRST:
             inner = {name: value for name, value in values.items() if name not in indices}
-            taken = incoming | free_names(body) | set(indices)
+            taken = incoming | free_names(body) | set(indices) | set(values)
             fresh: dict[str, Polynomial] = {}
             names: list[str] = []
             for index in indices:
