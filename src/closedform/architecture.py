@@ -29,6 +29,10 @@ from closedform.layers import (
 )
 from closedform.layers.base import is_input, shape_text
 
+_CLOSE = 0.5
+_LARGEST = (1 << 63) - 1
+_NETWORK_WORDS = ("input_shape", "loss")
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -86,11 +90,7 @@ class Architecture:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", _checked_layers(self.layers))
         object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
-        if self.loss is not None and not isinstance(self.loss, Loss):
-            raise SettingError(
-                f"loss must be a loss, as in loss=cf.SoftmaxCrossEntropy(), got {self.loss!r}; "
-                f"known are {', '.join(LOSSES)}"
-            )
+        _check_loss(self.loss)
         self.shapes  # solves every size, so that what does not fit is told at once  # noqa: B018
 
     @cached_property
@@ -123,7 +123,9 @@ class Architecture:
     def _misfit(self, place: str, layer: Layer, error: ShapeError, position: int, shape: Shape) -> ShapeError:
         source = "the input" if position == 0 else self.place(position - 1)
         reason = str(error).removeprefix(f"{type(layer).__name__}: ")
-        return ShapeError(f"{place}: {reason} (x is {shape_text(shape)}, from {source})")
+        too_many = position == 0 and len(shape) > 3
+        mend = ": input_shape is the shape of one input, without the batch axis" if too_many else ""
+        return ShapeError(f"{place}: {reason} (x is {shape_text(shape)}, from {source}){mend}")
 
     @property
     def output_shape(self) -> Shape:
@@ -182,17 +184,23 @@ class Architecture:
         FileError
             For an unknown key or layer, naming the nearest known one, and for a value of the wrong kind.
         """
-        _only_known(values, ("network", "layer"), "the file")
+        _check_numbers(values)
+        misplaced = [word for word in values if word in _NETWORK_WORDS]
+        if misplaced:
+            raise FileError(f"{misplaced[0]} belongs below [network]")
+        _only_known(values, ("network", "layer"))
         network = _table(values.get("network", {}), "[network]")
-        _only_known(network, ("input_shape", "loss"), "[network]")
+        _only_known(network, _NETWORK_WORDS, "[network]")
         shape = network.get("input_shape", input_shape)
         if shape is None:
             raise FileError("[network] needs input_shape, as in input_shape = [1, 28, 28]")
         if "loss" in network:
-            loss = _named(LOSSES, network["loss"], "loss")()
+            loss = _named(LOSSES, network["loss"], "[network]: loss")()
         entries = values.get("layer", [])
+        if isinstance(entries, Mapping):
+            raise FileError("[layer] must be written [[layer]], in double brackets: there may be several")
         if not isinstance(entries, list) or not entries:
-            raise FileError('there are no [[layer]] tables: each begins with [[layer]] and type = "Conv2d"')
+            raise FileError('there are no layers: each begins with [[layer]] and type = "Conv2d"')
         layers = [layer_from_dict(_table(entry, f"layer {k}"), k) for k, entry in enumerate(entries)]
         return cls(tuple(layers), shape, loss)
 
@@ -210,29 +218,33 @@ def layer_from_dict(values: Mapping[str, Any], position: int) -> Layer:
     kind = _named(LAYERS, values["type"], f"layer {position}: type")
     where = f"layer {position} ({kind.__name__})"
     settings = {word: value for word, value in values.items() if word != "type"}
+    if not isinstance(settings.get("name", ""), str):
+        raise FileError(f'{where}: name must be a text, as in name = "conv1", got {settings["name"]!r}')
     try:
         if kind is Formula:
             return _formula_from_dict(settings, where)
         words = list(inspect.signature(kind).parameters)
         _only_known(settings, words, where)
-        required = [
-            word
-            for word, p in inspect.signature(kind).parameters.items()
-            if p.default is inspect.Parameter.empty
-        ]
-        missing = [word for word in required if word not in settings]
+        missing = [word for word in _required_words(kind) if word not in settings]
         if missing:
             raise FileError(f"{where} needs {', '.join(missing)}")
         layer: Layer = kind(**{w: tuple(v) if isinstance(v, list) else v for w, v in settings.items()})
     except FileError:
         raise
     except ClosedformError as error:
-        raise FileError(f"{where}: {error}") from None
+        raise FileError(f"{where}: {str(error).removeprefix(f'{kind.__name__}: ')}") from None
     return layer
 
 
 def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
-    _only_known(settings, ("formula", "settings", "initial", "name"), where)
+    known = ("formula", "settings", "initial", "name")
+    for word in settings:
+        if word not in known and not difflib.get_close_matches(word, known, cutoff=_CLOSE):
+            raise FileError(
+                f"{where}: unknown key {word!r}; a setting of the formula is written "
+                f"settings = {{ {word} = ... }}"
+            )
+    _only_known(settings, known, where)
     if not isinstance(settings.get("formula"), str):
         raise FileError(f'{where} needs formula, as in formula = "Y[n,f] = X[n,f]^2"')
     words = _table(settings.get("settings", {}), f"{where}: settings")
@@ -246,14 +258,28 @@ def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
 def nearest(word: str, known: Iterable[str]) -> str:
     """ "; did you mean X?" for a misspelt word, or the list of the known ones."""
     choices = list(known)
-    match = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(word, choices, n=1, cutoff=_CLOSE)
     return f"did you mean {match[0]}?" if match else f"known are {', '.join(choices)}"
 
 
-def _only_known(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def _only_known(values: Mapping[str, Any], known: Sequence[str], where: str = "") -> None:
     for word in values:
         if word not in known:
-            raise FileError(f"{where}: unknown key {word!r}; {nearest(str(word), known)}")
+            place = f"{where}: " if where else ""
+            raise FileError(f"{place}unknown key {word!r}; {nearest(str(word), known)}")
+
+
+def _check_numbers(values: Any) -> None:
+    """Raise a FileError for a number that no size can be: its arithmetic could not even be printed."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+            raise FileError(f"numbers must be between -2**63 and 2**63, got one of {value.bit_length()} bits")
 
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:
@@ -269,37 +295,63 @@ def _named(kinds: Mapping[str, Any], name: Any, where: str) -> Any:
 
 
 def _checked_layers(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    if isinstance(layers, Layer):
-        raise SettingError(
-            "layers must be a list of layers, as in [cf.Conv2d(16, 3), cf.ReLU()]; got one layer"
-        )
+    if isinstance(layers, Layer | str | Mapping) or not isinstance(layers, Iterable):
+        got = "one layer" if isinstance(layers, Layer) else repr(layers)
+        raise SettingError(f"layers must be a list of layers, as in [cf.Conv2d(16, 3), cf.ReLU()], got {got}")
     found = tuple(layers)
     if not found:
         raise SettingError("a network needs at least one layer, got an empty list")
     for position, layer in enumerate(found):
         if isinstance(layer, type) and issubclass(layer, Layer):
-            raise SettingError(f"layer {position} is the class {layer.__name__}: write {layer.__name__}(...)")
+            raise SettingError(
+                f"layer {position} is the class {layer.__name__}: write {_call(layer)} to make a layer of it"
+            )
         if not isinstance(layer, Layer):
-            raise SettingError(f"layer {position} is no layer: {layer!r}")
+            raise SettingError(f"layer {position} must be a layer, as in cf.ReLU(), got {layer!r}")
         if isinstance(layer, Loss):
             raise SettingError(
                 f"layer {position} is a loss: pass it as loss=cf.{type(layer).__name__}() instead"
             )
         if sum(is_input(tensor) for tensor in layer.formula.tensors) > 1:
-            raise SettingError(f"layer {position} reads several inputs; a network's layers read one, X")
-    names = [layer.name for layer in found if layer.name]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise SettingError(f"two layers have the name {twice!r}: give each its own")
+            raise SettingError(
+                f"layer {position} reads several inputs; in a network a layer reads one, X: use layer.apply"
+            )
+    first: dict[str, int] = {}
+    for position, layer in enumerate(found):
+        if layer.name and first.setdefault(layer.name, position) != position:
+            raise SettingError(
+                f"layers {first[layer.name]} and {position} are both named {layer.name!r}: "
+                f"give each its own name"
+            )
     return found
+
+
+def _call(kind: type[Layer]) -> str:
+    """How a class is called: ``cf.ReLU()``, or ``cf.Dense(...)`` where it needs settings."""
+    return f"cf.{kind.__name__}({'...' if _required_words(kind) else ''})"
+
+
+def _required_words(kind: type[Layer]) -> list[str]:
+    parameters = inspect.signature(kind).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    return [parameter.name for parameter in needed]
+
+
+def _check_loss(loss: object) -> None:
+    if loss is None or isinstance(loss, Loss):
+        return
+    name = loss.__name__ if isinstance(loss, type) else str(loss)
+    mend = f"write loss=cf.{name}()" if name in LOSSES else f"known are {', '.join(LOSSES)}"
+    got = f"the class {name}" if isinstance(loss, type) else repr(loss)
+    raise SettingError(f"loss must be a loss, as in loss=cf.SoftmaxCrossEntropy(), got {got}; {mend}")
 
 
 def _checked_shape(shape: Any) -> Shape:
     whole = isinstance(shape, Sequence) and not isinstance(shape, str)
     if not whole or not shape or not all(_is_extent(extent) for extent in shape):
         raise ShapeError(
-            f"input_shape must be the shape of one input without the batch axis, whole numbers from 1 as in "
-            f"(1, 28, 28), got {shape!r}"
+            f"input_shape must be the shape of one input, without the batch axis, in whole numbers from 1, "
+            f"as in (1, 28, 28), got {shape!r}"
         )
     return tuple(int(extent) for extent in shape)
 

@@ -6,19 +6,29 @@ Exit codes: 0 done, 1 failed (with one sentence), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import itertools
 import json
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from closedform.architecture import nearest
 from closedform.errors import ClosedformError, FileError, SettingError
 
+if TYPE_CHECKING:
+    from closedform.data.split import Split
+    from closedform.network import Network
+
 _DATA_SETS = ("digits",)
+_MODEL = "model.safetensors"
 _VALIDATION_SHARE = 10  # one example in ten is kept from training to watch it
 
 
@@ -29,88 +39,147 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: {message}\n")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(
+                action, f"{value!r} is unknown; {nearest(str(value), action.choices)}"
+            )
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a table is still a table without its signs
     try:
+        options = _parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = options.run
         code = run(options)
-        sys.stdout.flush()
-        return code
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
     except ClosedformError as error:
-        print(f"closedform: {error}", file=sys.stderr)
-        return 1
+        code = _failed(str(error))
     except KeyboardInterrupt:
-        print("closedform: stopped; nothing was saved", file=sys.stderr)
-        return 1
+        code = _failed("stopped; nothing was saved")
     except BrokenPipeError:
-        # whoever read our output has gone; what is left must not be flushed into nothing at exit
+        code = 1
+    except MemoryError:
+        code = _failed("there is not enough memory: make the network or the batch smaller")
+    except OSError as error:
+        code = _failed(_reason(error))
+    except Exception as error:
+        kind = type(error).__name__
+        code = _failed(f"a mistake of closedform's own, please report it: {kind}: {error}")
+    return _flushed(code)
+
+
+def _failed(message: str) -> int:
+    print(f"closedform: {message}", file=sys.stderr)
+    return 1
+
+
+def _reason(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
+def _flushed(code: int) -> int:
+    """Write what was printed; where that cannot be done, nothing is tried again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, MemoryError) as error:
-        print(f"closedform: {error or 'out of memory'}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, BrokenPipeError) or code else _failed(_reason(error))
 
 
 def _parser() -> argparse.ArgumentParser:
     from closedform import __version__
 
     parser = _Parser(
-        prog="closedform", description="Networks in which a layer is one line of index notation."
+        prog="closedform",
+        description="Networks in which a layer is one line of index notation.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"closedform {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    train = commands.add_parser("train", help="train a network and say how good it is")
-    train.add_argument("data", choices=_DATA_SETS, help="what to train on: the packaged handwritten digits")
-    train.add_argument("--net", metavar="FILE.toml", type=Path, help="the network (default: a small one)")
-    train.add_argument("--epochs", metavar="N", type=_whole(1), default=20, help="default: %(default)s")
-    train.add_argument("--batch-size", metavar="N", type=_whole(1), default=32, help="default: %(default)s")
+    train = commands.add_parser("train", help="train a network and say how good it is", allow_abbrev=False)
     train.add_argument(
-        "--lr", metavar="X", type=_rate, default=1e-3, help="learning rate of Adam, default: %(default)s"
+        "data", metavar="DATA", choices=_DATA_SETS, help="digits: the packaged handwritten digits"
     )
-    train.add_argument("--seed", metavar="N", type=_whole(0), default=0, help="default: %(default)s")
+    train.add_argument("--net", metavar="FILE.toml", type=_path, help="the network (default: a small one)")
+    train.add_argument("--epochs", metavar="N", type=_whole(1), default=40, help="default: %(default)s")
+    train.add_argument("--batch-size", metavar="N", type=_whole(1), default=64, help="default: %(default)s")
     train.add_argument(
-        "--out", metavar="DIR", type=Path, help="where the model goes (default: a fresh runs/digits)"
+        "--lr", metavar="X", type=_rate, default=3e-3, help="learning rate of Adam, default: %(default)s"
+    )
+    train.add_argument("--seed", metavar="N", type=_whole(0, 1 << 64), default=0, help="default: %(default)s")
+    train.add_argument(
+        "--out", metavar="DIR", type=_path, help="where the model goes (default: a fresh runs/digits)"
     )
     train.add_argument("--json", action="store_true", help="print one JSON object on one line instead")
     train.set_defaults(run=_train)
 
-    summary = commands.add_parser("summary", help="print a network's layers, sizes and parameters")
-    summary.add_argument("net", metavar="NET.toml", type=Path)
+    summary = commands.add_parser(
+        "summary", help="print a network's layers, sizes and parameters", allow_abbrev=False
+    )
+    summary.add_argument("net", metavar="NET.toml", type=_path)
     summary.set_defaults(run=_summary)
     return parser
 
 
 def _train(options: argparse.Namespace) -> int:
     from closedform.data.digits import load_digits
-    from closedform.data.split import stratified_split
-    from closedform.files import read_toml
-    from closedform.layers import SoftmaxCrossEntropy
-    from closedform.network import Network
-    from closedform.training.optimisers import Adam
 
     started = time.perf_counter()
     data = load_digits()
-    classes = int(data.y_train.max()) + 1
-    default = resources.files("closedform.data").joinpath("digits.toml")
-    with resources.as_file(default) as packaged:
-        architecture = read_toml(
-            options.net or packaged, input_shape=data.x_train.shape[1:], loss=SoftmaxCrossEntropy()
-        )
-    if architecture.input_shape != data.x_train.shape[1:] or architecture.output_shape != (classes,):
+    network = _network(options.net, data, options.seed)
+    if options.out is not None:
+        return _train_into(_wanted_folder(options.out), options, network, data, started)
+    folder = _fresh_folder(options.data)
+    try:
+        return _train_into(folder, options, network, data, started)
+    finally:
+        with contextlib.suppress(OSError):  # it holds a model
+            folder.rmdir()
+
+
+def _network(file: Path | None, data: Split, seed: int) -> Network:
+    """The network in a file, or the packaged one, which must take the images and tell the classes apart."""
+    from closedform.files import read_toml
+    from closedform.layers import SoftmaxCrossEntropy
+    from closedform.network import Network
+
+    image, classes = data.x_train.shape[1:], int(data.y_train.max()) + 1
+    with resources.as_file(resources.files("closedform.data").joinpath("digits.toml")) as packaged:
+        architecture = read_toml(file or packaged, input_shape=image, loss=SoftmaxCrossEntropy())
+    if architecture.input_shape != image or architecture.output_shape != (classes,):
         raise SettingError(
-            f"{options.net}: digits are images {data.x_train.shape[1:]} of {classes} classes, "
+            f"{file}: digits are images {image} of {classes} classes, "
             f"the network takes {architecture.input_shape} and gives {architecture.output_shape}"
         )
-    folder = _run_folder(options.out, options.data)
-    network = Network.from_architecture(architecture, options.seed)
+    if not isinstance(architecture.loss, SoftmaxCrossEntropy):
+        kind = type(architecture.loss).__name__
+        raise SettingError(f'{file}: digits need loss = "SoftmaxCrossEntropy", got {kind}')
+    try:
+        return Network.from_architecture(architecture, seed)
+    except SettingError as error:
+        raise SettingError(f"{file}: {error}") from None
+
+
+def _train_into(
+    folder: Path, options: argparse.Namespace, network: Network, data: Split, started: float
+) -> int:
+    from closedform.data.split import stratified_split
+    from closedform.training.optimisers import Adam
+
     rest, kept = stratified_split(data.y_train, len(data.y_train) // _VALIDATION_SHARE, options.seed)
+    count = network.architecture.parameter_count
     if not options.json:
         print(
             f"{options.data}: {len(rest)} images to train on, {len(kept)} to validate, "
-            f"{len(data.y_test)} to test; {architecture.parameter_count:,} parameters, seed {options.seed}"
+            f"{len(data.y_test)} to test; {count:,} parameters, seed {options.seed}"
         )
     network.fit(
         data.x_train[rest],
@@ -122,7 +191,7 @@ def _train(options: argparse.Namespace) -> int:
         verbose=0 if options.json else 1,
     )
     found = network.evaluate(data.x_test, data.y_test)
-    model = folder / "model.safetensors"
+    model = folder / _MODEL
     network.save(model)
     seconds = time.perf_counter() - started
     if options.json:
@@ -135,7 +204,7 @@ def _train(options: argparse.Namespace) -> int:
             "batch_size": options.batch_size,
             "learning_rate": options.lr,
             "seed": options.seed,
-            "parameters": architecture.parameter_count,
+            "parameters": count,
             "seconds": round(seconds, 3),
             "model": str(model),
         }
@@ -157,43 +226,65 @@ def _summary(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_folder(wanted: Path | None, name: str) -> Path:
-    """The folder for a run: the one wanted, if it holds no model, or a fresh one below ``runs``."""
-    if wanted is not None:
-        if (wanted / "model.safetensors").exists():
-            raise FileError(f"{wanted}: already holds a model: choose another --out")
-        _make(wanted)
-        return wanted
-    for number in range(1, 1_000_000):
+def _wanted_folder(folder: Path) -> Path:
+    """The folder that was asked for, which must hold no model yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = (folder / _MODEL).exists()
+    except FileExistsError:
+        raise FileError(f"{folder}: is no folder: name another folder with --out") from None
+    except (OSError, ValueError) as error:
+        raise _unmade(folder, error) from None
+    if taken:
+        raise FileError(f"{folder}: already holds a model: name another folder with --out")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise FileError(
+            f"{folder}: cannot be written: {error.strerror}; name another folder with --out"
+        ) from None
+
+
+def _fresh_folder(name: str) -> Path:
+    """A new folder below ``runs``."""
+    for number in itertools.count(1):
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
+            return folder
         except FileExistsError:
-            continue
+            if not folder.parent.is_dir():
+                raise FileError(f"{folder.parent}: is no folder: name another folder with --out") from None
         except OSError as error:
-            raise FileError(f"{folder}: cannot be made: {error.strerror}") from None
-        return folder
-    raise FileError("runs: there are a million runs already")
+            raise _unmade(folder, error) from None
+    raise AssertionError("unreachable")
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be made: {error.strerror}") from None
+def _unmade(folder: Path, error: OSError | ValueError) -> FileError:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return FileError(f"{folder}: cannot be made: {reason or error}; name another folder with --out")
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, limit: int = 1 << 32) -> Callable[[str], int]:
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if not least <= value < 1 << 32:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
+        if not least <= value < limit:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {least} to {limit - 1}, got {text!r}"
+            )
         return value
 
     return read
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must name a file or folder, got ''")
+    return Path(text)
 
 
 def _rate(text: str) -> float:

@@ -6,21 +6,27 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedform.architecture import Architecture
-from closedform.errors import ClosedformError, FileError
+from closedform.errors import ClosedformError, FileError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.layers import Loss
+from closedform.layers.base import shape_text
 
 FORMAT_VERSION = 1
 _KEY = "closedform"
 _LARGEST_TOML = 1 << 20
+_LONGEST_TEXT = 1000
+_FLOATS = ("F32", "F16", "F64")
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
@@ -35,18 +41,34 @@ def read_toml(path: PathLike, *, input_shape: Shape | None = None, loss: Loss | 
     ------
     FileError
         Where the file cannot be read, with its name and the place; for an unknown key with the nearest known.
+    ShapeError
+        Where the layers do not fit each other.
     """
-    data = _bytes(path)
+    values = _toml_values(path)
     try:
-        return Architecture.from_dict(tomllib.loads(data.decode("utf-8")), input_shape=input_shape, loss=loss)
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: is no text: byte {error.start} is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise FileError(f"{path}: is not TOML: {error}") from None
-    except RecursionError:
-        raise FileError(f"{path}: is nested too deep") from None
+        return Architecture.from_dict(values, input_shape=input_shape, loss=loss)
+    except ShapeError as error:
+        raise ShapeError(f"{path}: {_short(error)}") from None
     except ClosedformError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise FileError(f"{path}: {_short(error)}") from None
+
+
+def _toml_values(path: PathLike) -> dict[str, Any]:
+    data = _bytes(path, _LARGEST_TOML + 1)
+    if len(data) > _LARGEST_TOML:
+        raise FileError(f"{path}: is larger than {_LARGEST_TOML:,} bytes, which no network file is")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows begin a file with a mark
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"{path}: must be text in UTF-8, byte {error.start} is not: save it as UTF-8"
+        ) from None
+    except RecursionError:
+        raise FileError(f"{path}: is nested too deep for a network") from None
+    except tomllib.TOMLDecodeError as error:
+        raise FileError(f"{path}: is not TOML: {_short(error)}") from None
+    except ValueError:  # Python's own limit on the digits of a number
+        raise FileError(f"{path}: holds a number of too many digits") from None
 
 
 def to_toml(architecture: Architecture) -> str:
@@ -85,33 +107,31 @@ def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
     FileError
         Where the file cannot be read, is of a newer version, or its arrays are not the architecture's.
     """
-    header, arrays = _read_safetensors(path, None)
+    header, arrays = _contents(path)
     if header is None:
         raise FileError(
             f"{path}: holds arrays but no architecture: make the network, then call "
             f"net.load_parameters({str(path)!r})"
         )
     version = header.pop("format_version", None)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise FileError(f"{path}: the header's format_version is {version!r}, expected {FORMAT_VERSION}")
+    if not _is_whole(version) or version < 1:
+        raise FileError(f"{path}: the header's format_version must be {FORMAT_VERSION}, got {version!r}")
     if version > FORMAT_VERSION:
         raise FileError(
-            f"{path}: was written by a newer closedform (format {version}, this one reads up to "
-            f"{FORMAT_VERSION}): install a newer version"
+            f"{path}: was written by a newer closedform, in format {version}; this one reads formats up to "
+            f"{FORMAT_VERSION}: install the newest"
         )
     seed = header.pop("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 64:
-        raise FileError(f"{path}: the header's seed is {seed!r}, expected a whole number from 0")
+    if not _is_whole(seed) or not 0 <= seed < 1 << 64:
+        raise FileError(f"{path}: the header's seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
     try:
         architecture = Architecture.from_dict(header)
     except ClosedformError as error:
-        raise FileError(f"{path}: {error}") from None
-    return architecture, load_parameters(path, architecture, arrays), seed
+        raise FileError(f"{path}: {_short(error)}") from None
+    return architecture, _matching_arrays(path, architecture, arrays), seed
 
 
-def load_parameters(
-    path: PathLike, architecture: Architecture, known: Mapping[str, Shape] | None = None
-) -> dict[str, Array]:
+def load_parameters(path: PathLike, architecture: Architecture) -> dict[str, Array]:
     """The arrays of a safetensors file, compared with the architecture before any is read.
 
     Raises
@@ -119,37 +139,86 @@ def load_parameters(
     FileError
         Where an array is missing, of another shape, not floating point, or belongs to no layer.
     """
-    shapes = known if known is not None else _read_safetensors(path, None)[1]
+    return _matching_arrays(path, architecture, _contents(path)[1])
+
+
+def _matching_arrays(
+    path: PathLike, architecture: Architecture, found: Mapping[str, Entry]
+) -> dict[str, Array]:
     expected = {parameter.key: parameter.shape for parameter in architecture.parameters}
     for key, shape in expected.items():
-        if key not in shapes:
-            raise FileError(f"{path}: has no {key}; it holds {', '.join(sorted(shapes)) or 'nothing'}")
-        if shapes[key] != shape:
-            raise FileError(f"{path}: {key} has shape {shapes[key]}, the architecture needs {shape}")
-    unknown = sorted(set(shapes) - set(expected))
+        if key not in found:
+            raise FileError(
+                f"{path}: has no {key}; it holds {_listed(sorted(found))}{_names(found, expected)}"
+            )
+        if found[key].shape != shape:
+            raise FileError(
+                f"{path}: {key} has the shape {shape_text(found[key].shape)}, the architecture needs "
+                f"{shape_text(shape)}"
+            )
+        if found[key].dtype not in _FLOATS:
+            raise FileError(
+                f"{path}: {key} holds {found[key].dtype}, expected floating-point numbers, "
+                f"{', '.join(_FLOATS)}"
+            )
+    unknown = sorted(set(found) - set(expected))
     if unknown:
-        raise FileError(f"{path}: holds {', '.join(unknown)}, which belongs to no layer of the architecture")
-    _, arrays = _read_safetensors(path, list(expected))
-    return arrays
+        raise FileError(f"{path}: the architecture has no layer for {_listed(unknown)}")
+    with _opened(path) as file:
+        return {key: _float32(path, key, file.get_tensor(key)) for key in expected}
 
 
-def _read_safetensors(path: PathLike, keys: list[str] | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The header and, for `keys`, the arrays; without keys, the shapes of all."""
+def _float32(path: PathLike, key: str, array: Array) -> Array:
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(np.float32, copy=False)
+    except FloatingPointError:
+        raise FileError(f"{path}: {key} holds numbers that are too large for float32") from None
+
+
+def _names(found: Iterable[str], expected: Iterable[str]) -> str:
+    """What to do where a file's layers have names of their own."""
+    labels = {key.rpartition(".")[0] for key in expected}
+    strange = sorted({key.rpartition(".")[0] for key in found} - labels)
+    name = next((label for label in strange if label.isidentifier()), None)
+    return f": name the layers as the file does, as in name={name!r}" if name else ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a file says of one of its arrays."""
+
+    shape: Shape
+    dtype: str
+
+
+def _contents(path: PathLike) -> tuple[dict[str, Any] | None, dict[str, Entry]]:
+    """The header, None where there is none of ours, and what the file says of its arrays."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+        found = {key: Entry(tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+    return _header(path, metadata), found
+
+
+@contextmanager
+def _opened(path: PathLike) -> Iterator[Any]:
+    """A safetensors file, whose arrays are known to lie inside it."""
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        raise FileError(f"{path}: there is no such file")
+    first = _bytes(path, 2)
+    if not first:
+        raise FileError(f"{path}: is empty")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            found: dict[str, Any]
-            if keys is None:
-                found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            else:
-                found = {key: _float32(path, key, file.get_tensor(key)) for key in keys}
-    except (SafetensorError, OSError, TypeError, KeyError) as error:
-        raise FileError(f"{path}: is no safetensors file that can be read: {error}") from None
-    return _header(path, metadata), found
+            yield file
+    except (SafetensorError, OSError) as error:
+        if first in _PICKLES:
+            raise FileError(
+                f"{path}: is a pickle or zip file, which is never read: write the arrays with "
+                f"safetensors.torch.save_file(model.state_dict(), ...)"
+            ) from None
+        raise FileError(f"{path}: is no safetensors file, or is damaged or cut short") from error
 
 
 def _header(path: PathLike, metadata: Mapping[str, str]) -> dict[str, Any] | None:
@@ -157,33 +226,49 @@ def _header(path: PathLike, metadata: Mapping[str, str]) -> dict[str, Any] | Non
         return None
     try:
         header = json.loads(metadata[_KEY])
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: the header is not JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: the header is not JSON: {_short(error)}") from None
+    except RecursionError:
+        raise FileError(f"{path}: the header is nested too deep for a network") from None
+    except ValueError:  # Python's own limit on the digits of a number
+        raise FileError(f"{path}: the header holds a number of too many digits") from None
     if not isinstance(header, dict):
         raise FileError(f"{path}: the header must be a JSON object, got {type(header).__name__}")
     return header
 
 
-def _float32(path: PathLike, key: str, array: Array) -> Array:
-    if array.dtype.kind != "f":
-        raise FileError(f"{path}: {key} holds {array.dtype}, expected floating-point numbers")
-    return array.astype(np.float32, copy=False)
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _bytes(path: PathLike) -> bytes:
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return (f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown) or "nothing"
+
+
+def _short(error: BaseException) -> str:
+    """An error's text, without the middle of what a file made enormous."""
+    text, half = str(error), _LONGEST_TEXT // 2
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
+
+
+def _bytes(path: PathLike, limit: int) -> bytes:
+    """The first bytes of a file."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST_TOML + 1)
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from None
-    if len(data) > _LARGEST_TOML:
-        raise FileError(f"{path}: is larger than {_LARGEST_TOML:,} bytes, which no network file is")
-    return data
+        with open(os.fspath(path), "rb") as file:  # a number would be taken for an open file
+            return file.read(limit)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise FileError(f"{path}: cannot be read: {reason or error}") from None
 
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a whole file or nothing."""
     try:
+        if path.is_dir():
+            raise FileError(f"{path}: is a folder: name a file, as in {path / 'model.safetensors'}")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise FileError(f"{path}: cannot be written: {path.parent} is no folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -196,8 +281,11 @@ def _replace(path: Path, data: bytes) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise FileError(f"{path}: cannot be written: {reason or error}") from None
 
 
 def _umask() -> int:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.architecture import Architecture, nearest
-from closedform.errors import SettingError, ShapeError
+from closedform.architecture import Architecture
+from closedform.data.inputs import as_array, as_inputs, as_numbers, finite
+from closedform.errors import ClosedformError, SettingError, ShapeError
 from closedform.files import PathLike, load_model, load_parameters, read_toml, save_model
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import ONES, shape_text
 from closedform.layers.initial import beginning, uniform_limit
+from closedform.parameters import Parameters, flat_array
 from closedform.random import uniform_array
 
 if TYPE_CHECKING:
@@ -26,49 +28,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 ENGINES = ("reference",)
 _BATCH = 256
-
-
-class Parameters(MutableMapping[str, Array]):
-    """A network's parameters by key: views of one flat array.
-
-    ``parameters["0.weight"][...] = w`` and ``parameters["0.weight"] = w`` both write into the network.
-    """
-
-    def __init__(self, architecture: Architecture, flat: Array):
-        self.flat = flat
-        self._views: dict[str, Array] = {}
-        start = 0
-        for parameter in architecture.parameters:
-            view = flat[start : start + parameter.size].reshape(parameter.shape)
-            self._views[parameter.key] = view
-            start += parameter.size
-
-    def __getitem__(self, key: str) -> Array:
-        if key not in self._views:
-            raise SettingError(f"the network has no parameter {key!r}; {nearest(str(key), self._views)}")
-        return self._views[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        view, array = self[key], np.asarray(value)
-        if array.shape != view.shape:
-            raise ShapeError(f"{key} must have shape {shape_text(view.shape)}, got {shape_text(array.shape)}")
-        view[...] = array
-
-    def __delitem__(self, key: str) -> None:
-        raise SettingError(f"{key} belongs to the network and cannot be removed")
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._views
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{key!r}: {shape_text(view.shape)}" for key, view in self._views.items())
-        return f"Parameters({{{inside}}})"
 
 
 class Network:
@@ -139,20 +98,25 @@ class Network:
         return cls.from_architecture(read_toml(path), seed)
 
     def _settle(self, architecture: Architecture, seed: int, engine: str, threads: int | None) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
-            raise SettingError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
         if engine not in ENGINES:
             raise SettingError(f"engine must be {' or '.join(map(repr, ENGINES))}, got {engine!r}")
-        whole = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
-        if threads is not None and (not whole or threads < 1):
-            raise SettingError(f"threads must be a whole number from 1, or None, got {threads!r}")
         self.architecture = architecture
-        self.seed = int(seed)
+        self.seed = _seed("seed", seed)
         self.engine = engine
-        self.threads = threads
-        self._flat = np.zeros(architecture.parameter_count, np.float32)
+        self.threads = None if threads is None else _whole("threads", threads, 1)
+        self._flat = flat_array(architecture.parameter_count)
         self._parameters = Parameters(architecture, self._flat)
         self._runner: ReferenceEngine | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of; its parameters are views of its own flat array."""
+        state = {word: getattr(self, word) for word in ("architecture", "seed", "engine", "threads")}
+        return state | {"flat": self._flat.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        values = state.pop("flat")
+        self._settle(**state)
+        self._flat[...] = values
 
     def _initialise(self) -> None:
         architecture = self.architecture
@@ -205,17 +169,15 @@ class Network:
 
     @parameters.setter
     def parameters(self, values: Mapping[str, Any]) -> None:
+        if not isinstance(values, Mapping):
+            raise SettingError(f"parameters must be a dict of arrays by key, got {type(values).__name__}")
         missing = [key for key in self._parameters if key not in values]
-        unknown = [key for key in values if key not in self._parameters]
+        unknown = [str(key) for key in values if key not in self._parameters]
         if missing or unknown:
             wrong = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"
-            raise ShapeError(f"the parameters must be {', '.join(self._parameters)}: {wrong}")
-        shapes = {key: np.shape(value) for key, value in values.items()}
-        for key, shape in shapes.items():
-            if shape != self._parameters[key].shape:
-                expected = shape_text(self._parameters[key].shape)
-                raise ShapeError(f"{key} must have shape {expected}, got {shape_text(shape)}")
-        for key, value in values.items():
+            raise SettingError(f"the parameters must be {', '.join(self._parameters) or 'none'}: {wrong}")
+        fitting = {key: self._parameters.fitting(key, value) for key, value in values.items()}
+        for key, value in fitting.items():
             self._parameters[key] = value
 
     def summary(self) -> None:
@@ -262,8 +224,6 @@ class Network:
         DataError
             For an image with NaN or infinity, naming it.
         """
-        from closedform.data.inputs import finite
-
         inputs = self._inputs(x)
         finite(inputs)
         return self._outputs(inputs, self._engine.activate)
@@ -288,11 +248,11 @@ class Network:
             The output, and the function ``dy -> (dx, gradients by key)``.
         """
         inputs = self._some(x)
-        seed = self.seed if rng is None else rng
+        seed = self.seed if rng is None else _seed("rng", rng)
         y, trace = self._engine.forward(inputs, self._parameters, training=training, seed=seed)
 
         def pullback(dy: Any) -> tuple[Array, dict[str, Array]]:
-            gradient = np.asarray(dy, np.float32)
+            gradient = as_numbers(dy, "dy").astype(np.float32, copy=False)
             if gradient.shape != y.shape:
                 raise ShapeError(
                     f"dy must have the shape of y, {shape_text(y.shape)}, got {shape_text(gradient.shape)}"
@@ -325,7 +285,7 @@ class Network:
         ShapeError, DataError
             For inputs or labels that cannot be used.
         """
-        inputs = self._some(x)
+        inputs, step = self._some(x), _whole("step", step, 0)
         targets = self._targets(y, len(inputs))
         output, trace = self._engine.forward(
             inputs, self._parameters, training=True, seed=self.seed, step=step
@@ -381,10 +341,12 @@ class Network:
 
         optimizer = SGD(0.01) if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
-            raise SettingError(f"optimizer must be an optimiser, as in cf.SGD(0.1), got {optimizer!r}")
+            got = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else repr(optimizer)
+            raise SettingError(f"optimizer must be an optimiser, as in cf.SGD(0.1), got {got}")
         epochs = _whole("epochs", epochs, 0)
         batch_size = _whole("batch_size", batch_size, 1)
-        examples = self._examples(x, y, "x")
+        reporter = progress(verbose)
+        examples = self._examples(x, y)
         validation = None if validation_data is None else self._validation(validation_data)
         flat_gradients = np.zeros_like(self._flat)
         trainee = Trainee(
@@ -403,7 +365,7 @@ class Network:
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
-            progress=progress(verbose),
+            progress=reporter,
         )
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
@@ -416,7 +378,7 @@ class Network:
         """
         from closedform.training.loop import evaluate
 
-        return evaluate(self._engine, self._loss(), self._parameters, self._examples(x, y, "x"))
+        return evaluate(self._engine, self._loss(), self._parameters, self._examples(x, y))
 
     # ---- files
 
@@ -443,8 +405,6 @@ class Network:
     # ---- what comes from outside
 
     def _inputs(self, x: Any) -> Array:
-        from closedform.data.inputs import as_inputs
-
         return as_inputs(x, self.input_shape)
 
     def _some(self, x: Any) -> Array:
@@ -466,22 +426,25 @@ class Network:
         return self.loss
 
     def _targets(self, y: Any, examples: int) -> Array:
-        return self._loss().targets(y, examples, self.output_shape, np.dtype(np.float32))
+        return self._loss().targets(as_array(y, "y"), examples, self.output_shape, np.dtype(np.float32))
 
-    def _examples(self, x: Any, y: Any, what: str) -> Examples:
-        from closedform.data.inputs import finite
+    def _examples(self, x: Any, y: Any) -> Examples:
         from closedform.training.loop import Examples
 
         self._loss()
         inputs = self._some(x)
         targets = self._targets(y, len(inputs))
-        finite(inputs, what)
+        finite(inputs)
         return Examples(inputs, np.asarray(y), targets)
 
     def _validation(self, data: Any) -> Examples:
         if not isinstance(data, tuple | list) or len(data) != 2:
-            raise SettingError("validation_data must be a pair (x, y)")
-        return self._examples(data[0], data[1], "the validation's x")
+            got = f"{len(data)} values" if isinstance(data, tuple | list) else type(data).__name__
+            raise SettingError(f"validation_data must be a pair (x, y), got {got}")
+        try:
+            return self._examples(*data)
+        except ClosedformError as error:
+            raise type(error)(f"validation_data: {error}") from None
 
 
 def load(path: PathLike) -> Network:
@@ -498,8 +461,16 @@ def load(path: PathLike) -> Network:
     return network
 
 
-def _whole(word: str, value: object, least: int) -> int:
+def _whole(word: str, value: object, least: int, limit: int = 1 << 32) -> int:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or int(value) < least:  # type: ignore[call-overload]
-        raise SettingError(f"{word} must be a whole number from {least}, got {value!r}")
+    if not whole or not least <= int(value) < limit:  # type: ignore[call-overload]
+        upper = f" to {limit - 1}" if whole and int(value) >= limit else ""  # type: ignore[call-overload]
+        raise SettingError(f"{word} must be a whole number from {least}{upper}, got {value!r}")
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def _seed(word: str, value: object) -> int:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not 0 <= int(value) < 1 << 64:  # type: ignore[call-overload]
+        raise SettingError(f"{word} must be a whole number from 0 to 2**64 - 1, got {value!r}")
     return int(value)  # type: ignore[call-overload,no-any-return]

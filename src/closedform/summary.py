@@ -7,6 +7,7 @@ import math
 from closedform.architecture import Architecture, Parameter
 from closedform.formula.extents import Shape
 from closedform.layers.base import shape_text
+from closedform.layers.windows import Windowed
 
 
 def summary(architecture: Architecture) -> str:
@@ -41,6 +42,12 @@ def _size_arithmetic(architecture: Architecture, position: int) -> list[str]:
     output = sizes.shapes["Y"][1:]
     if len(output) == 1 and len(shape) > 1 and output[0] == math.prod(shape):
         return [f"{'·'.join(map(str, shape))} = {output[0]}"]
+    if isinstance(layer, Windowed) and isinstance(layer.padding, str):
+        ceilings = [
+            f"⌈{length}/{stride}⌉ = {rows}"
+            for length, stride, rows in zip(shape[-2:], layer.stride, output[-2:], strict=True)
+        ]
+        return list(dict.fromkeys(ceilings))
     on_left = [index for index in layer.formula_for(shape).left_indices if index in sizes.arithmetic]
     found = [sizes.arithmetic[index].replace("*", "·").replace(" - ", " − ") for index in on_left]
     return list(dict.fromkeys(found))

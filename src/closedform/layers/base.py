@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.errors import SettingError, ShapeError
+from closedform.errors import DataError, SettingError, ShapeError
 from closedform.formula.derive import Derivation, derive
 from closedform.formula.extents import Shape, Sizes, Value, solve
 from closedform.formula.syntax import parse
@@ -30,7 +30,7 @@ PUBLIC_NAMES = {"W": "weight", "b": "bias"}
 ZEROS, ONES, SCALED = "zeros", "ones", "scaled"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Layer(ABC):
     """A layer: frozen settings and one line of index notation.
 
@@ -83,7 +83,7 @@ class Layer(ABC):
     def formula_for(self, input_shape: Shape) -> Equation:
         """The layer's line for an input of this shape (without its batch axis)."""
         line, bindings = self.written(input_shape)
-        return _parsed(line, frozenset(bindings))
+        return parsed_line(line, frozenset(bindings))
 
     def sizes(self, input_shape: Shape, batch: int = 1) -> Sizes:
         """Solve every extent and shape for a batch of inputs of shape ``(batch, *input_shape)``.
@@ -95,7 +95,7 @@ class Layer(ABC):
         """
         self.check_input(input_shape)
         line, bindings = self.written(input_shape)
-        return solve(_parsed(line, frozenset(bindings)), {INPUT: (batch, *input_shape)}, bindings)
+        return solve(parsed_line(line, frozenset(bindings)), {INPUT: (batch, *input_shape)}, bindings)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one output, without the batch axis."""
@@ -137,7 +137,7 @@ class Layer(ABC):
         if tensor not in known:
             reads = ", ".join(self.formula.tensors)
             raise SettingError(f"{type(self).__name__} has no tensor {tensor!r}: its formula reads {reads}")
-        return derivation(self, known[tensor], shape, 1 if input_shape else 2)
+        return derivation(self, known[tensor], shape, 2 if input_shape is None else 1)
 
     def facts(self) -> tuple[str, ...]:
         """The tensors that are known to sum to 1 along their last axis."""
@@ -166,16 +166,48 @@ class Layer(ABC):
         Returns
         -------
         y, pullback
-            The output (N, ...), and the function ``dy -> (dx, dparameters)``.
+            The output (N, ...), and the function ``dy -> (dx, dparameters)``.  It may be called more than
+            once.
 
         Raises
         ------
         ShapeError
             Where x, a parameter or dy has another shape than the formula says.
+        DataError
+            Where x, a parameter or dy does not hold real numbers.
+
+        Notes
+        -----
+        What is returned is new, and nothing that is passed is changed.  The pullback reads x, the parameters
+        and y where they lie: they must not be changed before it is called.
         """
         from closedform.engine.layer_pass import apply_layer
 
-        return apply_layer(self, x, parameters, training, rng)
+        inputs = x if isinstance(x, tuple) else (x,)
+        for place, array in enumerate(inputs):
+            self._check_numbers(f"x[{place}]" if isinstance(x, tuple) else "x", array)
+        if not isinstance(parameters, Mapping):
+            raise SettingError(
+                f"{type(self).__name__}: parameters must be a dict of arrays by name, got {parameters!r:.60}"
+            )
+        for name, array in parameters.items():
+            self._check_numbers(name, array)
+        y, pull = apply_layer(self, x, parameters, training, rng)
+
+        def pullback(dy: Array) -> tuple[Any, dict[str, Array]]:
+            self._check_numbers("dy", dy)
+            dx, gradients = pull(dy)
+            dx = tuple(_apart(array, dy) for array in dx) if isinstance(dx, tuple) else _apart(dx, dy)
+            return dx, {name: _apart(array, dy) for name, array in gradients.items()}
+
+        return _apart(y, *inputs, *parameters.values()), pullback
+
+    def _check_numbers(self, name: str, array: Any) -> None:
+        dtype = np.asarray(array).dtype
+        if dtype.kind not in "fiub":
+            raise DataError(
+                f"{type(self).__name__}: {name} must be an array of real numbers, got one of {dtype}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings that differ from their defaults, by constructor word, as plain values."""
@@ -187,8 +219,10 @@ class Layer(ABC):
             found[entry.name] = _plain(value)
         return found
 
-    def __str__(self) -> str:
-        inside = ", ".join(f"{word}={value!r}" for word, value in self.to_dict().items())
+    def __repr__(self) -> str:
+        """The call that makes the layer."""
+        words = {w: tuple(v) if isinstance(v, list) else v for w, v in self.to_dict().items()}
+        inside = ", ".join(f"{word}={value!r}" for word, value in words.items())
         return f"{type(self).__name__}({inside})"
 
 
@@ -200,7 +234,8 @@ def derivation(layer: Layer, tensor: str, input_shape: Shape, batch: int) -> Der
 
 
 @lru_cache(maxsize=1024)
-def _parsed(line: str, settings: frozenset[str]) -> Equation:
+def parsed_line(line: str, settings: frozenset[str]) -> Equation:
+    """The tree of a line in which these names are settings or fixed extents."""
     return parse(line, settings=settings)
 
 
@@ -214,11 +249,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def index_names(rank: int) -> str:
-    """The indices of an array of `rank` axes: ``n,f``, ``n,c,i`` or ``n,c,i,j``."""
-    if rank == 2:
-        return "n,f"
-    return ",".join(["n", "c", *"ijklm"][:rank])
+def _apart(result: Array, *passed: Any) -> Array:
+    """The result, copied where it is a view of what was passed."""
+    views = any(isinstance(array, np.ndarray) and np.may_share_memory(result, array) for array in passed)
+    return np.array(result) if views else result
+
+
+def index_names(rank: int, channel: str = "c") -> list[str]:
+    """The indices of an array of `rank` axes: n, f; n, c, i; n, c, i, j; ..."""
+    if rank == 2 and channel == "c":
+        return ["n", "f"]
+    positions = [*"ijl", *(f"i{number}" for number in range(4, rank + 1))]
+    return ["n", channel, *positions][:rank]
 
 
 def whole(layer: object, word: str, value: object, least: int = 1) -> int:

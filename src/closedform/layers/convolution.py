@@ -10,7 +10,7 @@ from closedform.layers.base import flag, whole
 from closedform.layers.windows import Padding, Pair, Windowed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conv2d(Windowed):
     """Convolution of images with filters, one for each output channel.
 
@@ -100,7 +100,7 @@ class Conv2d(Windowed):
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DepthwiseConv2d(Windowed):
     """Convolution of each channel with a kernel of its own.
 
@@ -148,7 +148,7 @@ class DepthwiseConv2d(Windowed):
         return (shape[0], 1, *shape[1:]) if len(shape) == 3 else shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChannelSummedConv2d(Windowed):
     """Convolution of the sum of the input channels with one kernel for each output channel.
 

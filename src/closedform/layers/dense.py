@@ -9,7 +9,7 @@ from closedform.formula.extents import Shape, Value
 from closedform.layers.base import Layer, flag, index_names, shape_text, whole
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dense(Layer):
     """Every output is a weighted sum of all features and a bias.
 
@@ -64,7 +64,7 @@ class Dense(Layer):
         return f"Y[n,o] = {bias}sum[f] W[o,f] * X[n,f]", {"o": self.out_features}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flatten(Layer):
     """The entries of each example in one row, the last axis moving fastest.
 
@@ -78,9 +78,14 @@ class Flatten(Layer):
     (784,)
     """
 
+    def check_input(self, input_shape: Shape) -> None:
+        """At least one axis beside the example's."""
+        if not input_shape:
+            raise ShapeError("Flatten: expects examples with at least one axis, got numbers, x of shape (N,)")
+
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """A mixed-radix number, its digits the axes."""
-        indices = index_names(len(input_shape) + 1).split(",")
+        indices = index_names(len(input_shape) + 1)
         row = "+".join(
             "*".join([*(f"|{below}|" for below in indices[k + 2 :]), index])
             for k, index in enumerate(indices[1:])

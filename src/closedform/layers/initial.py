@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from closedform.formula.extents import Shape, Sizes
-from closedform.formula.tree import SUM, Access, Equation, Plus, Reduce, children
+from closedform.formula.subscripts import digits
+from closedform.formula.tree import SUM, Access, Equation, Expression, Number, Plus, Reduce, Times, children
 from closedform.layers.base import INPUT, ONES, ZEROS, Layer
 
 
@@ -35,7 +36,9 @@ def fans(equation: Equation, tensor: str, sizes: Sizes) -> tuple[int, int]:
     reads = [s for a in equation.accesses if a.tensor == INPUT for s in a.subscripts]
     positions = {name for subscript in reads for name in subscript.names} - set(summed)
     outputs = [index for index in equation.left_indices if index in own - positions]
-    window = [index for index in summed if any(index in s.names and s.lone is None for s in reads)]
+    # a subscript of digits, a group and a channel in it, is no window
+    sliding = [s for s in reads if s.lone is None and digits(s) is None]
+    window = [index for index in summed if any(index in s.names for s in sliding)]
     fan_out = math.prod(sizes.extent(index) for index in (*outputs, *window))
     return max(fan_in, 1), max(fan_out, 1)
 
@@ -43,7 +46,7 @@ def fans(equation: Equation, tensor: str, sizes: Sizes) -> tuple[int, int]:
 def beginning(layer: Layer, tensor: str) -> str | None:
     """``zeros`` or ``ones`` where the layer or its formula says so, None for a scaled parameter.
 
-    A parameter that is only added begins at 0.
+    A parameter that is only added, wherever in the formula, begins at 0.
     """
     stated = layer.initial(tensor)
     if stated in (ZEROS, ONES):
@@ -54,9 +57,21 @@ def beginning(layer: Layer, tensor: str) -> str | None:
 
 
 def _only_added(equation: Equation, tensor: str) -> bool:
-    terms = equation.right.terms if isinstance(equation.right, Plus) else (equation.right,)
-    bare = [term for term in terms if isinstance(term, Access) and term.tensor == tensor]
-    return len(bare) == sum(access.tensor == tensor for access in equation.accesses)
+    def added(expression: Expression) -> int:
+        own = sum(map(added, children(expression)))
+        if isinstance(expression, Plus):
+            own += sum(_is_term(term, tensor) for term in expression.terms)
+        return own
+
+    times_added = added(equation.right) + _is_term(equation.right, tensor)
+    return times_added == sum(access.tensor == tensor for access in equation.accesses)
+
+
+def _is_term(expression: Expression, tensor: str) -> bool:
+    """Whether a term of a sum is an entry of the tensor, or a constant multiple of one."""
+    factors = expression.factors if isinstance(expression, Times) else (expression,)
+    others = [factor for factor in factors if not isinstance(factor, Number)]
+    return len(others) == 1 and isinstance(others[0], Access) and others[0].tensor == tensor
 
 
 def _sums_around(equation: Equation, access: Access) -> tuple[str, ...]:

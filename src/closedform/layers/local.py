@@ -12,7 +12,7 @@ from closedform.layers.base import whole
 from closedform.layers.windows import Padding, Pair, Windowed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LocallyConnected2d(Windowed):
     """Convolution whose every output position has its own filters and bias.
 
@@ -54,6 +54,8 @@ class LocallyConnected2d(Windowed):
         object.__setattr__(self, "out_channels", whole(self, "out_channels", self.out_channels))
         if not isinstance(self.bias, bool | np.bool_) and self.bias != "shared":
             raise SettingError(f'LocallyConnected2d: bias must be True, False or "shared", got {self.bias!r}')
+        if self.bias != "shared":
+            object.__setattr__(self, "bias", bool(self.bias))
 
     def line(self) -> str:
         """The weights know the output position."""

@@ -9,13 +9,13 @@ import numpy as np
 
 from closedform.errors import DataError, ShapeError
 from closedform.formula.extents import Shape, Sizes, Value, solve
-from closedform.layers.base import INPUT, Array, Layer, shape_text
+from closedform.layers.base import INPUT, Array, Layer, index_names, shape_text
 from closedform.layers.pointwise import Sigmoid, Softmax
 
 TARGET = "T"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loss(Layer):
     """A layer that ends in one number.  It reads the network's output X and the targets T."""
 
@@ -52,7 +52,7 @@ class Loss(Layer):
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SoftmaxCrossEntropy(Loss):
     """Softmax and the cross-entropy with integer labels, as one loss with one derivation.
 
@@ -96,7 +96,7 @@ class SoftmaxCrossEntropy(Loss):
         return int(np.count_nonzero(output.argmax(1) == y))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SigmoidBinaryCrossEntropy(Loss):
     """Sigmoid and the cross-entropy with labels 0 and 1, as one loss with one derivation.
 
@@ -141,7 +141,7 @@ class SigmoidBinaryCrossEntropy(Loss):
         return int(np.count_nonzero((output[:, 0] > 0) == (np.asarray(y) == 1)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MeanSquaredError(Loss):
     """The mean of the squared differences over all examples and outputs.
 
@@ -152,7 +152,7 @@ class MeanSquaredError(Loss):
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """The mean over every entry."""
-        indices = ["n", "k", *"ijl"][: len(input_shape) + 1]
+        indices = index_names(len(input_shape) + 1, "k")
         entry, extents = ",".join(indices), "*".join(f"|{index}|" for index in indices)
         scale = f"1/({extents})" if len(indices) > 1 else f"1/{extents}"
         return f"L = {scale} * sum[{entry}] (X[{entry}] - T[{entry}])^2", {}

@@ -30,11 +30,11 @@ class _Pointwise(Layer):
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """The same for any number of axes."""
-        indices = index_names(len(input_shape) + 1)
+        indices = ",".join(index_names(len(input_shape) + 1))
         return f"Y[{indices}] = {self.value().replace('x', f'X[{indices}]')}", self.constants()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReLU(_Pointwise):
     """The positive part of each entry; its derivative at 0 is 0.
 
@@ -52,9 +52,11 @@ class ReLU(_Pointwise):
         return "relu(x)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LeakyReLU(_Pointwise):
-    """The entry where it is positive, a small multiple of it elsewhere; the derivative at 0 is 0.
+    """The entry where it is positive, a small multiple of it elsewhere.
+
+    The derivative at 0 is the multiple, as in PyTorch.
 
     Parameters
     ----------
@@ -80,14 +82,14 @@ class LeakyReLU(_Pointwise):
 
     def value(self) -> str:
         """x above 0, k·x below."""
-        return "relu(x) - k * relu(-x)"
+        return "relu(x) + k * x * [x <= 0]"
 
     def constants(self) -> dict[str, Value]:
         """The slope, as the decimal number that was written."""
         return {"k": Fraction(repr(self.negative_slope))}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sigmoid(_Pointwise):
     """The logistic function 1/(1 + exp(−x)).
 
@@ -101,7 +103,7 @@ class Sigmoid(_Pointwise):
         return "sigmoid(x)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tanh(_Pointwise):
     """The hyperbolic tangent.
 
@@ -115,7 +117,7 @@ class Tanh(_Pointwise):
         return "tanh(x)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Softmax(Layer):
     """Positive numbers that sum to 1 over the classes (axis 1); for the loss use `SoftmaxCrossEntropy`.
 
@@ -136,11 +138,11 @@ class Softmax(Layer):
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """Each exponential over the sum of all."""
-        rest = "".join(f",{index}" for index in "ijl"[: len(input_shape) - 1])
+        rest = "".join(f",{index}" for index in index_names(len(input_shape) + 1)[2:])
         return f"Y[n,k{rest}] = exp(X[n,k{rest}]) / sum[m] exp(X[n,m{rest}])", {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dropout(_Pointwise):
     """In training each entry is dropped with probability p and the others are divided by 1 − p.
 
@@ -177,12 +179,12 @@ class Dropout(_Pointwise):
     def draw(self, shape: Shape, draw: Draw) -> dict[str, Array]:
         """The mask."""
         numbers = draw.uniform(shape[0], math.prod(shape[1:]))
-        mask = (numbers >= np.float32(self.p)) / np.float32(1 - self.p)
+        mask = np.where(numbers >= np.float32(self.p), 1 / (1 - self.p), 0)
         return {"M": mask.reshape(shape)}
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """The mask has the input's shape."""
-        indices = index_names(len(input_shape) + 1)
+        indices = ",".join(index_names(len(input_shape) + 1))
         return f"Y[{indices}] = M[{indices}] * X[{indices}]", {}
 
 

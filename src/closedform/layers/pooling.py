@@ -34,7 +34,7 @@ class _Pool(Windowed):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AvgPool2d(_Pool):
     """The mean of each window of each channel.
 
@@ -80,7 +80,7 @@ class AvgPool2d(_Pool):
         return f"Y[n,c,i,j] = ({total}) / sum[u,v] {inside}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MaxPool2d(_Pool):
     """The maximum of each window of each channel.
 
@@ -116,7 +116,7 @@ class MaxPool2d(_Pool):
         return "Y[n,c,i,j] = max[u,v] X[n,c,s1*i+u-t1,s2*j+v-t2]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _GlobalPool(Layer):
     """Pooling of whole images to one number for each channel."""
 
@@ -125,7 +125,7 @@ class _GlobalPool(Layer):
         needs_image(self, input_shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GlobalAvgPool2d(_GlobalPool):
     """The mean of each channel.
 
@@ -143,7 +143,7 @@ class GlobalAvgPool2d(_GlobalPool):
         return "Y[n,c] = 1/(|i|*|j|) * sum[i,j] X[n,c,i,j]", {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GlobalMaxPool2d(_GlobalPool):
     """The maximum of each channel; its gradient goes to the first one in row order.
 

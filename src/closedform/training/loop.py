@@ -86,7 +86,8 @@ def fit(
     Raises
     ------
     DataError
-        Where the loss is no number any more; the parameters are then as before the step that showed it.
+        Where the loss or a parameter is infinite or no number; the parameters are left as the last step made
+        them.
     """
     history = History()
     state = optimizer.initial_state(trainee.flat_parameters.size, trainee.flat_parameters.dtype)
@@ -107,8 +108,13 @@ def fit(
             figures = {"loss": total / len(examples)}
             if correct is not None:
                 figures["accuracy"] = right / len(examples)
+            updates = (epoch + 1) * batches
+            if not np.isfinite(trainee.flat_parameters).all():
+                raise _diverged("a parameter is not finite", updates, optimizer)
             if validation is not None:
                 found = evaluate(trainee.engine, trainee.loss, trainee.parameters, validation)
+                if not np.isfinite(found["loss"]):
+                    raise _diverged(f"the validation loss is {found['loss']}", updates, optimizer)
                 figures |= {f"val_{key}": value for key, value in found.items()}
             seconds = time.perf_counter() - started
             history.append(figures, seconds)
@@ -131,13 +137,32 @@ def train_step(
     )
     loss, dy = engine.loss(output, examples.targets[chosen])
     if not np.isfinite(loss):
-        raise DataError(
-            f"the loss is {loss} at step {step + 1}: the parameters are kept as they were before it; "
-            f"try a smaller learning rate than {optimizer.learning_rate:g}"
-        )
+        if step == 0:
+            raise _hopeless(loss, examples.x[chosen], trainee.parameters)
+        raise _diverged(f"the loss is {loss}", step, optimizer)
     engine.backward(dy, trace, into=trainee.gradients)
     optimizer.update(trainee.flat_parameters, trainee.flat_gradients, state)
     return loss, trainee.loss.correct(output, examples.y[chosen])
+
+
+def _diverged(sign: str, updates: int, optimizer: Optimizer) -> DataError:
+    return DataError(
+        f"{sign} after {updates} {'update' if updates == 1 else 'updates'}: the training has diverged; make "
+        f"the network anew and train it with a learning rate below {optimizer.learning_rate:g}"
+    )
+
+
+def _hopeless(loss: float, x: Array, parameters: Mapping[str, Array]) -> DataError:
+    """Why the loss is no number before anything was learned."""
+    for key, array in parameters.items():
+        if not np.isfinite(array).all():
+            return DataError(
+                f"the loss is {loss} before the first update: {key} is not finite; assign it anew"
+            )
+    return DataError(
+        f"the loss is {loss} before the first update: the inputs, of up to {np.abs(x).max():g}, the "
+        f"targets or the parameters are too large; scale them to about 1"
+    )
 
 
 def evaluate(

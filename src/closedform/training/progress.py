@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
+from closedform.errors import SettingError
+
 COLUMNS = {
     "loss": "train loss",
     "accuracy": "train accuracy",
@@ -102,13 +104,17 @@ class Bar(Table):
 
     def write(self, line: str) -> None:
         """Print one line above the bar."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)
 
 
 def progress(verbose: int, stream: TextIO | None = None) -> Progress:
     """What `verbose` asks for: 0 nothing, 1 a bar on a terminal and plain lines elsewhere, 2 plain lines."""
+    if verbose not in (0, 1, 2):
+        raise SettingError(
+            f"verbose must be 0 (nothing), 1 (a bar on a terminal) or 2 (lines), got {verbose!r}"
+        )
     target = stream or sys.stdout
-    if not verbose:
+    if not verbose or target is None:  # there is no stdout in a process without a console
         return Progress()
     if verbose == 1 and target.isatty():
         try:
