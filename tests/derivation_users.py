@@ -116,8 +116,15 @@ USERS: dict[str, Case] = {
         positive="D",
         vary="stu",
     ),
+    "how many are inside": Case(
+        "Y[n,i] = sum[u] X[n,i] * D[n,i+u-t] / D[n,i+u-t]",
+        {"u": 3, "t": 1},
+        {"X": (2, 4), "D": (2, 4)},
+        positive="D",
+    ),
     "ratio of neighbours": Case("Y[n,i] = X[n,i] / X[n,i+1]", {}, _x(2, 4), positive="X"),
     "windows that nothing guards": Case("L = sum[i,u] X[2*i+u]", {"i": 3, "u": 3}, _x(9)),
+    "steps that nothing guards": Case("L = sum[i,u] X[2*i+3*u]^2", {"i": 3, "u": 3}, _x(11)),
     "squares that nothing guards": Case(
         "L = sum[i,u] W[u] * X[s*i+u-t]^2", {"i": 4, "u": 3, "s": 3, "t": 2}, _x(8)
     ),

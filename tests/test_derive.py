@@ -112,6 +112,7 @@ EXACT = {
     "diagonal": ("Y[n,i] = X[n,i,i]", {}, (1, 3, 3)),
     "X times its transpose": ("Y[i,j] = sum[k] X[i,k] * X[j,k]", {}, (2, 3)),
     "windows that nothing guards": ("L = sum[i,u] X[2*i+u]^2", {"i": 3, "u": 3}, (6,)),
+    "steps that nothing guards": ("L = sum[i,u] X[2*i+3*u]^2", {"i": 3, "u": 3}, (9,)),
     "mean squared error": ("L = 1/(|n|*|k|) * sum[n,k] (X[n,k]-T[n,k])^2", {}, (2, 2)),
 }  # fmt: skip
 
@@ -135,6 +136,20 @@ def test_every_step_is_the_same_fraction(name):
         jacobian = exact_jacobian(lambda known: evaluate_exactly(formula, known, sizes), arrays, by)
         upstream = fractions(value.shape) if found.upstream else None
         check_steps(found, arrays, value, jacobian, upstream, tolerance=None)
+
+
+def test_a_definition_that_is_read_outside_is_0_there_when_it_is_written_out():
+    formula, definition = parse("Z[i] = V[i] * R[(i-1)/2]"), parse("R[j] = exp(X[j])")
+    arrays = {"X": np.array([0.3, -0.7]), "V": np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])}
+    known = {**arrays, "R": np.exp(arrays["X"])}
+    sizes = solve(formula, {"V": (6,), "R": (2,)}).extended(extents={"j": 2}, shapes={"X": (2,)})
+    value = evaluate(formula, known, sizes)
+    np.testing.assert_allclose(value, [0, 2 * np.exp(0.3), 0, 4 * np.exp(-0.7), 0, 0], 1e-15)
+    found = derive(formula, "X", sizes, definitions=(definition,))
+    assert found.steps[0].rule == "write out"
+    jacobian = np.zeros((6, 2))
+    jacobian[[1, 3], [0, 1]] = value[[1, 3]]
+    check_steps(found, arrays, value, jacobian, np.arange(1.0, 7.0), tolerance=1e-14)
 
 
 # gradients of gradients

@@ -128,6 +128,11 @@ def test_softmax_with_cross_entropy_ends_in_the_probabilities_less_the_labels():
     assert "sum[k'] T[n,k']" in text(without.result)  # what is not said is not known
 
 
+def test_only_the_sum_over_a_row_of_labels_is_1():
+    found = derivation("L = sum[k,m] T[k,k] * X[m,m]^2", "X", (3, 3), {}, facts=("T",))
+    assert text(found.result) == "dX[m,a] = 2 * [a = m] * X[m,m] * sum[k] T[k,k]"
+
+
 USERS_RESULTS = {
     ("bilinear", "X"):
         "dX[n,q,a,b] = sum[u,v] dY[n,q,a-u,b-v] * A[q,u,v] * X[n,q,a-u,b-v] "

@@ -107,7 +107,8 @@ def test_the_reader_of_imports_sees_what_counts(tmp_path):
     path = tmp_path / "source.py"
     path.write_text(
         "import a\nfrom b import c\nif TYPE_CHECKING:\n    import d\nelse:\n    import e\n"
-        "def f():\n    import g\nclass H:\n    import i\ntry:\n    import j\nexcept ImportError:\n    import k\n"
+        "def f():\n    import g\nclass H:\n    import i\n"
+        "try:\n    import j\nexcept ImportError:\n    import k\n"
     )
     assert imports_when_imported(path) == {"a", "b.c", "e", "i", "j", "k"}
 
@@ -133,19 +134,18 @@ def test_importing_pulls_in_numpy_and_nothing_else():
 
 
 def test_importing_is_quick(tmp_path):
-    """The library's own part of the import, with its byte code cached as after installation."""
+    """The library adds under 0.1 s to NumPy's import, with its byte code cached as after installation."""
     code = """
 import time
-started = time.perf_counter()
 import numpy
-between = time.perf_counter()
+started = time.process_time()
 import closedform
-print(time.perf_counter() - between)
+print(time.process_time() - started)
 """
     cached = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     printed(code, **cached)
     seconds = [float(printed(code, **cached)) for _ in range(7)]
-    # other work on the machine only adds time
+    # seconds of the processor, and the least of them: other work on the machine only adds
     assert min(seconds) < 0.1, statistics.median(seconds)
 
 

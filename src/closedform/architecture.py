@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +28,6 @@ from closedform.layers import (
 )
 from closedform.layers.base import is_input, shape_text
 
-_CLOSE = 0.5
 _LARGEST = (1 << 63) - 1
 _NETWORK_WORDS = ("input_shape", "loss")
 
@@ -239,7 +237,7 @@ def layer_from_dict(values: Mapping[str, Any], position: int) -> Layer:
 def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
     known = ("formula", "settings", "initial", "name")
     for word in settings:
-        if word not in known and not difflib.get_close_matches(word, known, cutoff=_CLOSE):
+        if word not in known and not _alike(word, known):
             raise FileError(
                 f"{where}: unknown key {word!r}; a setting of the formula is written "
                 f"settings = {{ {word} = ... }}"
@@ -256,10 +254,16 @@ def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" for a misspelt word, or the list of the known ones."""
+    """Which known word a misspelt one may mean, or the list of them."""
     choices = list(known)
-    match = difflib.get_close_matches(word, choices, n=1, cutoff=_CLOSE)
-    return f"did you mean {match[0]}?" if match else f"known are {', '.join(choices)}"
+    match = _alike(word, choices)
+    return f"did you mean {match}?" if match else f"known are {', '.join(choices)}"
+
+
+def _alike(word: str, known: Sequence[str]) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.5)), None)
 
 
 def _only_known(values: Mapping[str, Any], known: Sequence[str], where: str = "") -> None:

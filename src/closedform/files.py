@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -54,6 +51,8 @@ def read_toml(path: PathLike, *, input_shape: Shape | None = None, loss: Loss | 
 
 
 def _toml_values(path: PathLike) -> dict[str, Any]:
+    import tomllib
+
     data = _bytes(path, _LARGEST_TOML + 1)
     if len(data) > _LARGEST_TOML:
         raise FileError(f"{path}: is larger than {_LARGEST_TOML:,} bytes, which no network file is")
@@ -96,7 +95,7 @@ def save_model(
 
     header = {"format_version": FORMAT_VERSION, "seed": seed, **architecture.to_dict()}
     arrays = {key: np.ascontiguousarray(array) for key, array in parameters.items()}
-    _replace(Path(path), save(arrays, {_KEY: json.dumps(header, sort_keys=True)}))
+    _replace(path, save(arrays, {_KEY: json.dumps(header, sort_keys=True)}))
 
 
 def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
@@ -262,8 +261,12 @@ def _bytes(path: PathLike, limit: int) -> bytes:
         raise FileError(f"{path}: cannot be read: {reason or error}") from None
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(target: PathLike, data: bytes) -> None:
     """Write a whole file or nothing."""
+    import tempfile
+    from pathlib import Path
+
+    path = Path(target)
     try:
         if path.is_dir():
             raise FileError(f"{path}: is a folder: name a file, as in {path / 'model.safetensors'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Network:
     engine : str
         "reference": NumPy over stride tables.
     threads : int, optional
-        How many threads an engine of ours may use; NumPy's own are not touched.
+        How many threads the engine may use; None leaves it to NumPy, which takes one for each core.
 
     Raises
     ------
@@ -139,6 +140,11 @@ class Network:
 
             self._runner = ReferenceEngine(self.architecture)
         return self._runner
+
+    def _limit(self) -> AbstractContextManager[None]:
+        from closedform.engine.threads import blas_threads
+
+        return blas_threads(self.threads)
 
     # ---- what it is made of
 
@@ -249,7 +255,8 @@ class Network:
         """
         inputs = self._some(x)
         seed = self.seed if rng is None else _seed("rng", rng)
-        y, trace = self._engine.forward(inputs, self._parameters, training=training, seed=seed)
+        with self._limit():
+            y, trace = self._engine.forward(inputs, self._parameters, training=training, seed=seed)
 
         def pullback(dy: Any) -> tuple[Array, dict[str, Array]]:
             gradient = as_numbers(dy, "dy").astype(np.float32, copy=False)
@@ -257,7 +264,8 @@ class Network:
                 raise ShapeError(
                     f"dy must have the shape of y, {shape_text(y.shape)}, got {shape_text(gradient.shape)}"
                 )
-            dx, gradients = self._engine.backward(gradient, trace, wrt_input=True)
+            with self._limit():
+                dx, gradients = self._engine.backward(gradient, trace, wrt_input=True)
             if dx is None:
                 raise TypeError("the gradient in the input was asked for")
             return dx, gradients
@@ -287,11 +295,12 @@ class Network:
         """
         inputs, step = self._some(x), _whole("step", step, 0)
         targets = self._targets(y, len(inputs))
-        output, trace = self._engine.forward(
-            inputs, self._parameters, training=True, seed=self.seed, step=step
-        )
-        loss, dy = self._engine.loss(output, targets)
-        dx, gradients = self._engine.backward(dy, trace, wrt_input=wrt_input)
+        with self._limit():
+            output, trace = self._engine.forward(
+                inputs, self._parameters, training=True, seed=self.seed, step=step
+            )
+            loss, dy = self._engine.loss(output, targets)
+            dx, gradients = self._engine.backward(dy, trace, wrt_input=wrt_input)
         if dx is not None:
             gradients["input"] = dx
         return loss, gradients
@@ -358,15 +367,16 @@ class Network:
             flat_gradients,
             self.seed,
         )
-        return fit(
-            trainee,
-            examples,
-            validation,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            progress=reporter,
-        )
+        with self._limit():
+            return fit(
+                trainee,
+                examples,
+                validation,
+                epochs=epochs,
+                batch_size=batch_size,
+                optimizer=optimizer,
+                progress=reporter,
+            )
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The mean loss in inference mode, and the accuracy where the loss classifies.
@@ -378,7 +388,9 @@ class Network:
         """
         from closedform.training.loop import evaluate
 
-        return evaluate(self._engine, self._loss(), self._parameters, self._examples(x, y))
+        examples = self._examples(x, y)
+        with self._limit():
+            return evaluate(self._engine, self._loss(), self._parameters, examples)
 
     # ---- files
 
@@ -416,7 +428,8 @@ class Network:
     def _outputs(self, inputs: Array, finish: Callable[[Array], Array]) -> Array:
         result = np.empty((len(inputs), *self.output_shape), np.float32)
         for start in range(0, len(inputs), _BATCH):
-            output, _ = self._engine.forward(inputs[start : start + _BATCH], self._parameters)
+            with self._limit():
+                output, _ = self._engine.forward(inputs[start : start + _BATCH], self._parameters)
             result[start : start + _BATCH] = finish(output)
         return result
 

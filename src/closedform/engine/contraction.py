@@ -176,10 +176,12 @@ class _Matrix:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     is_transposed: bool
-    block: int | None = None
+    is_plain: bool
+    block: int | None
 
     def __call__(self, array: Array) -> Array:
-        matrix = array.transpose(self.axes).reshape(self.shape)
+        # operands that are matrices already are taken as they are
+        matrix = array if self.is_plain else array.transpose(self.axes).reshape(self.shape)
         if not _suits_blas(matrix):
             matrix = np.ascontiguousarray(matrix)
         return matrix.swapaxes(-1, -2) if self.is_transposed else matrix
@@ -239,7 +241,7 @@ class _MatrixProduct:
             product = np.matmul(found.left(operands[0]), found.right(operands[1]))
         else:
             product = self._by_blocks(found, *operands)
-        return product.reshape(found.shape), found.loops
+        return product if product.shape == found.shape else product.reshape(found.shape), found.loops
 
     def _by_blocks(self, found: _Arrangement, left: Array, right: Array) -> Array:
         extent = self.extents[found.block or 0]
@@ -310,7 +312,8 @@ class _MatrixProduct:
             -1 if block in loops else math.prod(self.extents[k] for k in loops) for loops in (outer, inner)
         ]
         shape = (*[self.extents[k] for k in batch], *lengths)
-        return _Matrix(axes, shape, is_transposed, labels.index(block) if block in labels else None)
+        is_plain = axes == (0, 1) and shape == tuple(self.extents[k] for k in labels)
+        return _Matrix(axes, shape, is_transposed, is_plain, labels.index(block) if block in labels else None)
 
     def _run(self, strides: dict[int, int], loops: Sequence[int]) -> tuple[int, int]:
         """How many entries of these loops lie side by side, and how close the others are."""

@@ -80,8 +80,9 @@ def apply_layer(
 ) -> tuple[Array, Pullback]:
     """`Layer.apply`."""
     kind = type(layer).__name__
-    reads = [tensor for tensor in layer.formula.tensors if is_input(tensor)] or [INPUT]
-    inputs = dict(zip(sorted(reads), _as_tuple(x, len(reads), kind), strict=True))
+    found = [tensor for tensor in layer.formula.tensors if is_input(tensor)] or [INPUT]
+    reads = sorted(found, key=lambda tensor: int(tensor.removeprefix(INPUT) or 1))
+    inputs = dict(zip(reads, _as_tuple(x, len(reads), kind), strict=True))
     known = {layer.public_name(tensor): tensor for tensor in (*layer.tensors, *_drawn_by_others(layer))}
     _check_names(kind, parameters, known)
     arrays = {tensor: np.asarray(value) for tensor, value in inputs.items()}
@@ -118,7 +119,7 @@ def apply_layer(
             found = bound.gradient(tensor, available)
             return found if scale is None else found * scale
 
-        dx = tuple(of(tensor) for tensor in sorted(reads))
+        dx = tuple(of(tensor) for tensor in reads)
         shapes = {tensor: layer.stored_shape(bound.sizes.shapes[tensor]) for tensor in layer.tensors}
         gradients = {layer.public_name(t): of(t).reshape(shape) for t, shape in shapes.items()}
         return (dx[0] if len(dx) == 1 else dx), gradients

@@ -356,5 +356,5 @@ def _folded(term: Term, index: str, working: Working, original: Sequence[str]) -
             if value is not None and value != remainder(whole, divisor):
                 return None
             value = remainder(whole, divisor)
-            pass
+            quotients[subscript] = Polynomial.of(Floor(whole, divisor))
     return _Fold(index, value, quotients, divisor) if value is not None else None
