@@ -295,7 +295,7 @@ LABELS = [
         "column",
         lambda: grey().fit(X, Y[:, None]),
         cf.DataError,
-        "there must be one label for each example, shape (4,), got (4, 1)",
+        "there must be one label for each example, shape (4,), got (4, 1): pass y.ravel()",
     ),
     bad(
         "texts",

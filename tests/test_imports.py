@@ -162,7 +162,8 @@ def test_the_version_is_the_projects():
 
 
 DEFAULT_INSTALL = (
-    "numpy", "llvmlite", "safetensors", "pillow", "rich", "markdown-it-py", "mdurl", "pygments"
+    "numpy", "llvmlite", "safetensors", "pillow", "rich", "markdown-it-py", "mdurl", "pygments",
+    "threadpoolctl",
 )  # fmt: skip
 
 

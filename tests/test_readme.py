@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from closedform.architecture import Architecture
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

@@ -133,3 +133,35 @@ def test_progress_is_written_as_plain_lines(monkeypatch):
     assert lines[1] == "-----  ----------  --------------  ----------  --------------  -------"
     assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
     assert {len(line) for line in lines} == {len(lines[0])}
+
+
+def test_a_second_fit_goes_on_with_another_order_and_other_masks():
+    x, y = np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1])
+
+    def trained(*epochs):
+        layers = [cf.Dense(8), cf.ReLU(), cf.Dropout(0.5), cf.Dense(2)]
+        net = cf.Network(layers, input_shape=(2,), loss=cf.SoftmaxCrossEntropy())
+        for count in epochs:
+            net.fit(x, y, epochs=count, batch_size=4, optimizer=cf.SGD(0.01), verbose=0)
+        return net.parameters["0.weight"].tobytes()
+
+    assert trained(1, 1) == trained(2)  # without momentum one call of two epochs is two calls of one
+    assert trained(1, 2) == trained(3)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_bound_numpys_matrix_products_while_the_engine_runs(threads, monkeypatch):
+    from threadpoolctl import threadpool_info
+
+    seen = []
+    net = cf.Network([cf.Dense(2)], input_shape=(3,), threads=threads)
+    forward = net._engine.forward
+
+    def watched(*arguments, **options):
+        seen.extend(info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas")
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(net._engine, "forward", watched)
+    net.forward(np.ones((1, 3)))
+    assert seen
+    assert set(seen) == {threads}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DATA_SETS = ("digits",)
 _MODEL = "model.safetensors"
+_THREADS = 1  # products this small gain nothing from a second thread, and lose much on a busy machine
 _VALIDATION_SHARE = 10  # one example in ten is kept from training to watch it
 
 
@@ -163,7 +164,7 @@ def _network(file: Path | None, data: Split, seed: int) -> Network:
         kind = type(architecture.loss).__name__
         raise SettingError(f'{file}: digits need loss = "SoftmaxCrossEntropy", got {kind}')
     try:
-        return Network.from_architecture(architecture, seed)
+        return Network.from_architecture(architecture, seed, threads=_THREADS)
     except SettingError as error:
         raise SettingError(f"{file}: {error}") from None
 

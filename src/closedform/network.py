@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from closedform.random import uniform_array
 if TYPE_CHECKING:
     from closedform.engine.network_pass import ReferenceEngine
     from closedform.training.history import History
-    from closedform.training.loop import Examples
+    from closedform.training.loop import Clock, Examples
     from closedform.training.optimisers import Optimizer
 
 Array = NDArray[np.float32]
@@ -108,16 +109,18 @@ class Network:
         self._flat = flat_array(architecture.parameter_count)
         self._parameters = Parameters(architecture, self._flat)
         self._runner: ReferenceEngine | None = None
+        self._clock: Clock | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of; its parameters are views of its own flat array."""
         state = {word: getattr(self, word) for word in ("architecture", "seed", "engine", "threads")}
-        return state | {"flat": self._flat.copy()}
+        return state | {"flat": self._flat.copy(), "clock": copy(self._clock)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        values = state.pop("flat")
+        values, clock = state.pop("flat"), state.pop("clock")
         self._settle(**state)
         self._flat[...] = values
+        self._clock = clock
 
     def _initialise(self) -> None:
         architecture = self.architecture
@@ -319,6 +322,8 @@ class Network:
     ) -> History:
         """Train on examples, in an order that the seed decides.
 
+        A second call goes on: the optimiser begins anew, the order and what dropout drops do not repeat.
+
         Parameters
         ----------
         x, y : array
@@ -344,7 +349,7 @@ class Network:
         ShapeError, DataError, SettingError
             For examples or settings that cannot be used, before anything is trained.
         """
-        from closedform.training.loop import Trainee, fit
+        from closedform.training.loop import Clock, Trainee, fit
         from closedform.training.optimisers import SGD, Optimizer
         from closedform.training.progress import progress
 
@@ -358,6 +363,7 @@ class Network:
         examples = self._examples(x, y)
         validation = None if validation_data is None else self._validation(validation_data)
         flat_gradients = np.zeros_like(self._flat)
+        self._clock = self._clock or Clock()
         trainee = Trainee(
             self._engine,
             self._loss(),
@@ -366,6 +372,7 @@ class Network:
             Parameters(self.architecture, flat_gradients),
             flat_gradients,
             self.seed,
+            self._clock,
         )
         with self._limit():
             return fit(

@@ -44,7 +44,8 @@ class Layer(ABC):
     given: ClassVar[tuple[str, ...]] = ()  # tensors that are neither the input nor parameters
 
     def __post_init__(self) -> None:
-        if self.name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", str(self.name)):
+        is_word = isinstance(self.name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", self.name)
+        if self.name is not None and not is_word:
             raise SettingError(
                 f"{type(self).__name__}: a name begins with a letter, then letters, digits, - and _; "
                 f"got {self.name!r}"

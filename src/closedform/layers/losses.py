@@ -170,7 +170,8 @@ class MeanSquaredError(Loss):
             )
         if targets.dtype.kind not in "fiub":
             raise DataError(f"targets must be numbers, got an array of {targets.dtype}")
-        targets = targets.astype(dtype)
+        with np.errstate(over="ignore"):
+            targets = targets.astype(dtype)
         if not np.isfinite(targets).all():
             place = tuple(int(k) for k in np.argwhere(~np.isfinite(targets))[0])
             raise DataError(f"the target at {place} is {targets[place]}: targets must be finite")
@@ -188,13 +189,13 @@ def integer_labels(y: Any, examples: int, classes: int) -> np.ndarray[Any, np.dt
     if labels.shape != (examples,):
         raise DataError(
             f"there must be one label for each example, shape ({examples},), got {shape_text(labels.shape)}"
+            + (": pass y.ravel()" if labels.shape == (examples, 1) else "")
         )
     if labels.dtype.kind not in "iub":
         raise DataError(
             f"labels must be integers, got an array of {labels.dtype}"
             + (": pass y.astype(int)" if labels.dtype.kind == "f" else "")
         )
-    labels = labels.astype(np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if wrong.size:
         raise DataError(
@@ -205,4 +206,4 @@ def integer_labels(y: Any, examples: int, classes: int) -> np.ndarray[Any, np.dt
                 else ""
             )
         )
-    return labels
+    return labels.astype(np.int64)

@@ -58,6 +58,14 @@ class Examples:
         return len(self.x)
 
 
+@dataclass
+class Clock:
+    """How far a network has been trained: what the order of the examples and dropout are drawn for."""
+
+    epochs: int = 0
+    updates: int = 0
+
+
 @dataclass(frozen=True)
 class Trainee:
     """What is trained: parameters and gradients, by key and as the flat arrays behind the keys."""
@@ -69,6 +77,7 @@ class Trainee:
     gradients: Mapping[str, Array]
     flat_gradients: Array
     seed: int
+    clock: Clock
 
 
 def fit(
@@ -89,32 +98,31 @@ def fit(
         Where the loss or a parameter is infinite or no number; the parameters are left as the last step made
         them.
     """
-    history = History()
+    history, clock = History(), trainee.clock
     state = optimizer.initial_state(trainee.flat_parameters.size, trainee.flat_parameters.dtype)
     batches = -(-len(examples) // batch_size)
     with progress:
         for epoch in range(epochs):
             started = time.perf_counter()
             progress.begin_epoch(epoch, epochs, batches)
-            order = permutation(trainee.seed, epoch, len(examples))
+            order = permutation(trainee.seed, clock.epochs, len(examples))
             total, right = 0.0, 0
             for number in range(batches):
                 chosen = order[number * batch_size : (number + 1) * batch_size]
-                step = epoch * batches + number
-                loss, correct = train_step(trainee, examples, chosen, optimizer, state, step)
+                loss, correct = train_step(trainee, examples, chosen, optimizer, state)
                 total += loss * len(chosen)
                 right += correct or 0
                 progress.batch(loss)
             figures = {"loss": total / len(examples)}
             if correct is not None:
                 figures["accuracy"] = right / len(examples)
-            updates = (epoch + 1) * batches
+            clock.epochs += 1
             if not np.isfinite(trainee.flat_parameters).all():
-                raise _diverged("a parameter is not finite", updates, optimizer)
+                raise _diverged("a parameter is not finite", clock.updates, optimizer)
             if validation is not None:
                 found = evaluate(trainee.engine, trainee.loss, trainee.parameters, validation)
                 if not np.isfinite(found["loss"]):
-                    raise _diverged(f"the validation loss is {found['loss']}", updates, optimizer)
+                    raise _diverged(f"the validation loss is {found['loss']}", clock.updates, optimizer)
                 figures |= {f"val_{key}": value for key, value in found.items()}
             seconds = time.perf_counter() - started
             history.append(figures, seconds)
@@ -128,10 +136,9 @@ def train_step(
     chosen: Array,
     optimizer: Optimizer,
     state: dict[str, Array],
-    step: int,
 ) -> tuple[float, int | None]:
     """One update from the examples chosen; the mean loss before it, and how many were right."""
-    engine = trainee.engine
+    engine, step = trainee.engine, trainee.clock.updates
     output, trace = engine.forward(
         examples.x[chosen], trainee.parameters, training=True, seed=trainee.seed, step=step
     )
@@ -142,6 +149,7 @@ def train_step(
         raise _diverged(f"the loss is {loss}", step, optimizer)
     engine.backward(dy, trace, into=trainee.gradients)
     optimizer.update(trainee.flat_parameters, trainee.flat_gradients, state)
+    trainee.clock.updates += 1
     return loss, trainee.loss.correct(output, examples.y[chosen])
 
 
