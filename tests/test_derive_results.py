@@ -129,8 +129,8 @@ def test_softmax_with_cross_entropy_ends_in_the_probabilities_less_the_labels():
 
 
 def test_only_the_sum_over_a_row_of_labels_is_1():
-    found = derivation("L = sum[k,m] T[k,k] * X[m,m]^2", "X", (3, 3), {}, facts=("T",))
-    assert text(found.result) == "dX[m,a] = 2 * X[m,m] * [a = m] * sum[k] T[k,k]"
+    found = derivation("L = sum[k,m] T[k,k] * X[m,m]^3", "X", (3, 3), {}, facts=("T",))
+    assert text(found.result) == "dX[m,a] = 3 * X[m,m]^2 * [a = m] * sum[k] T[k,k]"
 
 
 USERS_RESULTS = {

@@ -607,3 +607,29 @@ def test_a_function_without_a_value_in_fractions_is_named():
         "  Y[i] = X[i] + exp(X[i])\n"
         "                ^"
     )
+
+
+# ---- brackets beside infinities
+
+
+@pytest.mark.parametrize(
+    ("formula", "x", "expected"),
+    [
+        ("Y[i] = relu(X[i]) + 1/2*X[i]*[X[i] <= 0]", [INF, -INF, NAN, -2], [INF, -INF, NAN, -1]),
+        ("Y[i] = step(X[i]) + 1/2*[X[i] <= 0]", [INF, -INF, -2], [1, 1 / 2, 1 / 2]),
+        ("Y[i] = [i != 1] * X[i]", [1, INF, NAN], [1, 0, NAN]),
+        ("Y[i] = sum[u] [u != i] * X[u]", [1, 2, NAN], [NAN, NAN, 3]),
+    ],
+)
+def test_a_product_with_a_bracket_that_does_not_hold_is_0(formula, x, expected):
+    equation = parse(formula)
+    x = np.array(x, float)
+    sizes = Sizes({"i": len(x), "u": len(x)}, {}, {"X": x.shape, "Y": x.shape})
+    np.testing.assert_array_equal(evaluate(equation, {"X": x}, sizes), expected)
+
+
+def test_a_maximum_whose_terms_read_outside_along_several_indices():
+    equation = parse("Y[i] = max[u,v] (10*X[i+u-1] + X[v-1] + X[v-2])")
+    sizes = Sizes({"i": 3, "u": 2, "v": 4}, {}, {"X": (3,), "Y": (3,)})
+    # of v only 2 and 3 are inside twice: 2 + 1 and 4 + 2
+    assert evaluate(equation, {"X": np.array([1.0, 2, 4])}, sizes).tolist() == [16, 26, 46]

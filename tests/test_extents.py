@@ -343,3 +343,48 @@ def test_what_does_not_fit_is_told_with_its_arithmetic(line, shapes, bindings, m
     with pytest.raises(ShapeError) as caught:
         solve(parse(line), shapes, bindings)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("formula", "shape", "bindings", "message"),
+    [
+        (
+            "Y[n,o] = X[n,s*o]",
+            (2, 9),
+            {"s": 1.5},
+            "X's axis 1 is read at s*o, which s = 1.5 makes fractional: "
+            "subscripts count entries, give s a whole number",
+        ),
+        (
+            "Y[i] = X[i-t]",
+            (4,),
+            {"t": Fraction(1, 2)},
+            "X's axis 0 is read at i-t, which t = 1/2 makes fractional: "
+            "subscripts count entries, give t a whole number",
+        ),
+        (
+            "Y[i] = X[i % s]",
+            (4,),
+            {"s": 0.75, "i": 3},
+            "X's axis 0 is read at i % s, which s = 0.75 makes fractional: "
+            "subscripts count entries, give s a whole number",
+        ),
+    ],
+)
+def test_a_setting_that_makes_a_subscript_fractional_is_refused(formula, shape, bindings, message):
+    with pytest.raises(ShapeError) as error:
+        solve(parse(formula), {"X": shape}, bindings)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("formula", "bindings", "length"),
+    [
+        ("Y[i] = X[(i+t)/s]", {"s": 2, "t": 1, "i": 7}, 7),
+        ("Y[i] = X[2*s*i]", {"s": 1.5}, 3),
+        ("Y[i] = X[i//s]", {"s": 1.5, "i": 12}, 12),
+        ("Y[i] = k * X[i]", {"k": 0.5}, 9),
+    ],
+)
+def test_a_fractional_setting_may_give_whole_subscripts(formula, bindings, length):
+    assert solve(parse(formula), {"X": (9,)}, bindings).shapes["Y"] == (length,)

@@ -77,7 +77,7 @@ def test_plans_of_any_formula_equal_its_value(equation):
     arrays = {tensor: generator.normal(size=shapes[tensor]) for tensor in equation.tensors}
     try:
         expected = evaluate(equation, arrays, sizes)
-    except (ClosedformError, ValueError):
+    except ClosedformError:
         return
     assume(np.isfinite(expected).all())
     output = equation.left.tensor
@@ -96,8 +96,8 @@ def test_plans_of_any_formula_equal_its_value(equation):
         ((3, 33, 4, 4), {"q": 33, "u": 1, "v": 1}),
         ((2, 6, 8, 8), {"q": 1, "u": 3, "v": 3, "g": 6, "s1": 2, "s2": 2}),
         # large enough to be multiplied block by block
-        ((25, 8, 17, 19), {"q": 5, "u": 3, "v": 3, "t1": 1, "t2": 1}),
-        ((1, 16, 47, 41), {"q": 3, "u": 3, "v": 3, "s1": 2}),
+        ((25, 16, 17, 19), {"q": 5, "u": 3, "v": 3, "t1": 1, "t2": 1}),
+        ((1, 64, 53, 41), {"q": 3, "u": 3, "v": 3}),
     ],
 )
 def test_float32_convolutions_of_many_shapes(shape, bindings):
@@ -135,6 +135,16 @@ def test_any_float_type(dtype):
     result = value("Y[i] = b[0] + sum[u] W[u] * X[i+u]", {"W": [1, 2], "X": [1, 2, 3], "b": [1]}, dtype)
     assert result.dtype == dtype
     assert result.tolist() == [6, 9]
+
+
+def test_float16_is_computed_in_float32_and_rounded_once():
+    twos = np.full((1, 1, 300, 300), 2)
+    assert value("Y[n,c] = 1/(|i|*|j|) * sum[i,j] X[n,c,i,j]", {"X": twos}, np.float16).tolist() == [[2]]
+    equations = [parse("S[n] = sum[i] X[n,i]"), parse("Y[n] = 1/|i| * S[n]")]
+    sizes = Sizes({"n": 1, "i": 4}, {}, {"X": (1, 4), "S": (1,), "Y": (1,)})
+    found = plan(equations, sizes, ["S", "Y"], np.float16)({"X": np.full((1, 4), 6e4, np.float16)})
+    assert {name: array.tolist() for name, array in found.items()} == {"S": [INF], "Y": [6e4]}
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float16)}
 
 
 # ---- extremes
@@ -186,6 +196,14 @@ def test_the_first_maximum():
         ("Y[i] = Z[i] / X[i-1]", [1, 2, 0], [0, 2, 0]),
         ("Y[i] = sum[u] X[(i-u)/2] / Z[i]", [1, 2, 0], [1, 1 / 2, INF]),
         ("Y[i] = [Z[i] > 0] * log(Z[i])", [0, 2, 0], [0, math.log(2), 0]),
+        ("Y[i] = relu(Z[i]) + 1/2*Z[i]*[Z[i] <= 0]", [INF, -INF, NAN], [INF, -INF, NAN]),
+        ("Y[i] = X[i] * (step(Z[i]) + 1/2*[Z[i] <= 0])", [INF, -INF, -2], [1, 1 / 2, 1 / 2]),
+        ("Y[i] = [i != 1] * Z[i]", [1, INF, NAN], [1, 0, NAN]),
+        ("Y[i] = sum[u] [u != i] * Z[u]", [1, 2, NAN], [NAN, NAN, 3]),
+        ("Y[i] = sum[u] X[u] * Z[u] * [Z[u] <= i]", [1, INF, 2], [0, 1, 3]),
+        # here the factor that is 0 is a sum, and no bracket
+        ("Y[i] = Z[i] * sum[u] [X[u] > i]", [1, NAN, INF], [3, NAN, NAN]),
+        ("Y[i] = sum[u] Z[i] * [X[u] > i]", [1, NAN, INF], [3, 0, 0]),
     ],
 )
 def test_what_is_missing_is_0_whatever_stands_beside_it(formula, z, expected):

@@ -1,7 +1,5 @@
 """The handwritten digits that come with the library: 1,797 images of 8×8 pixels."""
 
-from importlib import resources
-
 import numpy as np
 
 from closedform.data.split import Split, stratified_split
@@ -31,6 +29,8 @@ def load_digits() -> Split:
     >>> x_train.shape, y_test.shape
     ((1437, 1, 8, 8), (360,))
     """
+    from importlib import resources
+
     source = resources.files("closedform.data").joinpath("digits.npz")
     with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)

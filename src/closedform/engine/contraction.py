@@ -17,7 +17,7 @@ Contraction: TypeAlias = Callable[[Sequence[Array]], Labelled]
 Strides: TypeAlias = tuple[int, ...]
 
 FEW = 64  # offsets of a window that are gone through one by one
-_BLOCK = 1 << 17  # entries of a copy of windows that stays in the cache
+_BLOCK = 1 << 20  # entries from which a copy of windows is made and multiplied in parts
 _LAYOUTS = 16  # layouts of the operands for which the arrangement is remembered
 
 
@@ -208,7 +208,7 @@ class _Arrangement:
 class _MatrixProduct:
     """A product of two operands as matrix products, arranged by how the operands lie in memory.
 
-    Where the copy of the windows would outgrow the cache it is made and multiplied block by block.
+    A large copy of windows is made and multiplied block by block, so that the room it takes is bounded.
     """
 
     def __init__(self, views: Sequence[View], extents: Sequence[int], groups: Groups):

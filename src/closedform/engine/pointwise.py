@@ -23,6 +23,7 @@ from closedform.formula.tree import (
     is_negative,
     negative,
     power,
+    times,
 )
 
 Compiled = Callable[[Sequence[Array]], Any]
@@ -84,6 +85,9 @@ def compiled(expression: Expression, dtype: np.dtype[Any]) -> Compiled:
             return lambda inputs: function(of(inputs))
         case Power(base, exponent):
             return _power(inner(base), exponent, dtype)
+        case Times(factors) if brackets := [factor for factor in factors if isinstance(factor, Bracket)]:
+            rest = times(*[factor for factor in factors if not isinstance(factor, Bracket)])
+            return _where([inner(bracket) for bracket in brackets], inner(rest), dtype)
         case Times(factors):
             above = [inner(factor) for factor in factors if not is_divisor(factor)]
             below = [inner(_turned_over(factor)) for factor in factors if is_divisor(factor)]
@@ -137,6 +141,19 @@ def _difference(added: list[Compiled], taken: list[Compiled]) -> Compiled:
         for term in rest:
             result = result - term(inputs)
         return result
+
+    return run
+
+
+def _where(brackets: list[Compiled], rest: Compiled, dtype: np.dtype[Any]) -> Compiled:
+    """A product that is 0 where a bracket does not hold, be the rest infinite or NaN."""
+    zero = dtype.type(0)
+
+    def run(inputs: Sequence[Array]) -> Any:
+        holds = brackets[0](inputs)
+        for bracket in brackets[1:]:
+            holds = holds * bracket(inputs)
+        return np.where(holds != 0, rest(inputs), zero)
 
     return run
 

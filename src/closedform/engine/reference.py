@@ -2,7 +2,7 @@
 
 A sum of products is a copy of the windows side by side and a matrix product; a small window is gone
 through offset by offset; what is point-wise is NumPy's own.  Nothing loops over pixels or channels: loops
-run over the offsets of a window, and over the blocks of a copy that would outgrow the cache.
+run over the offsets of a window, and over the blocks of a copy of windows that takes megabytes each.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,7 +52,8 @@ def plan(
     outputs
         The tensors that are wanted.
     dtype
-        The float type in which everything is computed.
+        The float type in which everything is computed; float16 is computed in float32 and rounded once,
+        at the end.
 
     Raises
     ------
@@ -66,10 +68,11 @@ class Plan:
 
     def __init__(self, equations: Sequence[Equation], sizes: Sizes, outputs: Sequence[str], dtype: DTypeLike):
         self.dtype = np.dtype(dtype)
+        self._working = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
         self.outputs = tuple(outputs)
         programs = [lower(equation, sizes) for equation in equations]
         self._runs = tuple(
-            (equation.left.tensor, _Run(program, self.dtype))
+            (equation.left.tensor, _Run(program, self._working))
             for equation, program in zip(equations, programs, strict=True)
         )
         defined = {equation.left.tensor for equation in equations}
@@ -106,11 +109,11 @@ class Plan:
             array = np.asarray(arrays[tensor])
             if array.shape != shape:
                 raise ShapeError(f"{tensor} has shape {array.shape}, but the plan was made for {shape}")
-            known[tensor] = array if array.dtype == self.dtype else array.astype(self.dtype)
+            known[tensor] = array if array.dtype == self._working else array.astype(self._working)
         with np.errstate(all="ignore"):
             for tensor, run in self._runs:
                 known[tensor] = run(known)
-        return {tensor: known[tensor] for tensor in self.outputs}
+            return {tensor: known[tensor].astype(self.dtype, copy=False) for tensor in self.outputs}
 
 
 class _Run:
@@ -151,6 +154,8 @@ class _Run:
         names = [slot.buffer for slot in table.inputs]
         if table.reduction in ("max", "first"):
             return self.extreme(table, names, views, output)
+        if table.body is None and table.guards and table.reduction == "sum":
+            return self.guarded(table, names, views, output)
         if not table.is_product:
             return self.general(table, names, views, output)
         moved = {k for view in views for k in view.labels}
@@ -224,6 +229,20 @@ class _Run:
             if scale != 1:
                 result = result * scale
             self.store(memory, spread(np.asarray(result), labels, output.loops), output)
+
+        return run
+
+    def guarded(self, table: Table, names: Sequence[str], views: Sequence[View], output: Output) -> Step:
+        """A sum of products that is term by term only where that makes a difference.
+
+        A guard stops terms whose product is 0 as long as all factors are finite.
+        """
+        checked = self.general(table, names, views, output)
+        plain = self.step(replace(table, guards=()), output)
+
+        def run(memory: dict[str, Array]) -> None:
+            is_finite = all(np.isfinite(memory[name]).all() for name in names)
+            (plain if is_finite else checked)(memory)
 
         return run
 

@@ -95,8 +95,9 @@ class Derivation:
     steps
         In order; the last one's equation is the gradient.
     definitions
-        What the names that the derivation introduced stand for (``M``, the first maxima; ``R``, a named
-        factor), in the order in which they are computed.
+        What names stand for: those that the derivation introduced (``M``, the first maxima; ``R``, a named
+        factor), and of a gradient's gradient those that the formula and the steps read (``Y``, ``M``).
+        Each stands after those that it needs itself.
     sizes
         Extents and shapes of everything that the steps mention.
     """

@@ -228,12 +228,14 @@ class _Evaluator:
         """The product of the factors, summed over indices."""
         constant = Fraction(1)
         operands: list[Labelled] = []
-        doubtful: list[int] = []  # the operands that may be infinite or NaN though the data is not
+        # the operands that may be infinite or NaN though the data is not; beside a bracket the data counts
+        doubtful: list[int] = []
+        has_bracket = len(factors) > 1 and any(isinstance(factor, Bracket) for factor in factors)
         for k, factor in enumerate(factors):
             if isinstance(factor, Number) and not factor.value.names & self.indices:
                 constant *= self.reader.constant(factor.value)
                 continue
-            if not _is_finite(factor):
+            if has_bracket or not _is_finite(factor):
                 doubtful.append(len(operands))
             others = [free_names(other) for other in (*factors[:k], *factors[k + 1 :])]
             lonely = free_names(factor).intersection(summed).difference(*others)

@@ -18,7 +18,7 @@ from typing import NoReturn
 from closedform.errors import ShapeError
 from closedform.formula.names import extent_names
 from closedform.formula.notation import subscript_text, text
-from closedform.formula.subscripts import Polynomial, digits, unprimed
+from closedform.formula.subscripts import Modulo, Polynomial, digits, unprimed
 from closedform.formula.tree import Access, Equation, free_names
 
 Shape = tuple[int, ...]
@@ -136,9 +136,24 @@ class _Solver:
         if missing:
             needed = ", ".join(f"{name}=..." for name in missing)
             raise ShapeError(f"no value for {', '.join(missing)}: give {needed} to {equation}")
+        self.check_whole_settings()
         self.arithmetic: dict[str, str] = {}
         self.values = Sizes(self.extents, self.settings, self.given).values
         self.bind_left()
+
+    def check_whole_settings(self) -> None:
+        """Raise where a setting that is no whole number makes a subscript fractional."""
+        fractional = {name: value for name, value in self.settings.items() if value != int(value)}
+        for access in self.reads if fractional else []:
+            for axis, subscript in enumerate(access.subscripts):
+                name = _fractional_setting(subscript, fractional, self.settings)
+                if name:
+                    written = subscript_text(subscript, self.equation.indices)
+                    raise ShapeError(
+                        f"{access.tensor}'s axis {axis} is read at {written}, which {name} = "
+                        f"{self.settings[name]} makes fractional: subscripts count entries, "
+                        f"give {name} a whole number"
+                    )
 
     def check_given(self) -> None:
         for tensor, shape in self.given.items():
@@ -358,6 +373,26 @@ class _Solver:
             values.update(zip(names, entry, strict=True))
             highest = max(highest, subscript.value(values))
         return math.floor(highest) + 1
+
+
+def _fractional_setting(
+    subscript: Polynomial, fractional: Mapping[str, Value], settings: Mapping[str, Value]
+) -> str | None:
+    """A setting among the fractional ones for which a coefficient of the subscript is no whole number."""
+    for monomial, factor in subscript:
+        own = [(atom, power) for atom, power in monomial if isinstance(atom, str) and atom in settings]
+        names = [name for name, _ in own if name in fractional]
+        if names and all(settings[name] for name, _ in own):
+            value = math.prod((Fraction(settings[name]) ** power for name, power in own), start=factor)
+            if value.denominator != 1:
+                return names[0]
+        for atom, _ in monomial:
+            if isinstance(atom, Modulo):  # a floor is whole whatever it is the floor of
+                for part in (atom.numerator, atom.denominator):
+                    name = _fractional_setting(part, fractional, settings)
+                    if name:
+                        return name
+    return None
 
 
 def _window_text(forward: list[tuple[int, Fraction]]) -> str:

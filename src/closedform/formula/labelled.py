@@ -17,7 +17,7 @@ _SHORT = 16  # NumPy's reductions over shorter inner loops cost more than a copy
 _WORTH_A_CALL = 2048  # multiplications below which a matrix product is mostly overhead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: whether two arrays are equal is no one truth
 class Labelled:
     """An array with one axis for each of its labels."""
 

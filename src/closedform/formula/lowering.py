@@ -7,14 +7,14 @@ not depend on an index is worked out before that index is looped over.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from closedform.errors import ShapeError
 from closedform.formula.drafts import Drafts, factors_of, positions, split_number
 from closedform.formula.extents import Sizes
-from closedform.formula.notation import text
+from closedform.formula.reading import empty_window
 from closedform.formula.residues import affine, is_fractional
 from closedform.formula.stable import stabilise
 from closedform.formula.subscripts import Polynomial
@@ -149,8 +149,12 @@ class _Lowering(Drafts):
                     return True
         return False
 
-    def guards_of(self, expression: Expression) -> list[Access]:
-        """Reads that are 0 where a factor of the product is missing and another may be infinite."""
+    def guards_of(self, expression: Expression, is_summed: bool = False) -> list[Access]:
+        """Reads that are 0 where a product is 0 though one of its factors may be infinite or NaN.
+
+        Beside a factor that is missing only what is infinite for finite data counts.  Beside a bracket that
+        does not hold the data counts too; without a sum a bracket of values sees to that by itself.
+        """
         factors = factors_of(expression)
         found: list[Access] = []
         for position, factor in enumerate(factors):
@@ -158,13 +162,36 @@ class _Lowering(Drafts):
             if entry is not factor and isinstance(entry, Access) and entry.tensor in self.contents:
                 continue  # a divisor that is a condition
             others = factors[:position] + factors[position + 1 :]
-            if not isinstance(entry, Access | Bracket) or not any(map(self.may_be_infinite, others)):
+            if self.is_condition(factor) and (is_summed or not isinstance(factor, Bracket)):
+                is_needed = not all(isinstance(other, Number) or self.is_condition(other) for other in others)
+            else:
+                is_needed = any(map(self.may_be_infinite, others))
+            if not is_needed or not isinstance(entry, Access | Bracket):
                 continue
             if isinstance(entry, Bracket):  # of values: those of indices are reads by now
                 found.append(self.temporary(entry, self.free(entry)))
             else:
                 found += self.inside(entry)
         return list(dict.fromkeys(found))
+
+    def is_condition(self, factor: Expression) -> bool:
+        """Whether the factor is a bracket: 1 where it holds, else 0."""
+        if isinstance(factor, Access) and factor.tensor in self.contents:
+            return set(self.contents[factor.tensor]) <= {0.0, 1.0}
+        return isinstance(factor, Bracket)
+
+    def some_hold(self, factors: Sequence[Expression], over: Sequence[str]) -> list[Access]:
+        """A read that is 1 where for some term of a sum all the brackets among its factors hold."""
+        conditions = [
+            self.temporary(factor, self.free(factor)) if isinstance(factor, Bracket) else factor
+            for factor in factors
+            if self.is_condition(factor)
+        ]
+        if not conditions:
+            return []
+        body = times(*conditions)
+        some = reduce(MAX, [index for index in over if index in free_names(body)], body)
+        return [self.temporary(some, self.free(some))]
 
     def guarded(self, expression: Expression) -> Expression:
         """The expression with each product that needs guards replaced by a temporary."""
@@ -192,9 +219,14 @@ class _Lowering(Drafts):
     # ---- point by point
 
     def pointwise(
-        self, left: Access, indices: tuple[str, ...], expression: Expression, accumulate: bool
+        self,
+        left: Access,
+        indices: tuple[str, ...],
+        expression: Expression,
+        accumulate: bool,
+        guards: Sequence[Access] = (),
     ) -> None:
-        guards = self.guards_of(expression)
+        guards = list(dict.fromkeys((*guards, *self.guards_of(expression))))
         expression = self.with_safe_divisors(self.without_reductions(expression))
         expression = rebuild(expression, self.guarded)
         coefficient, body = split_number(self.hoisted(expression, self.work(indices)))
@@ -242,10 +274,11 @@ class _Lowering(Drafts):
         if fixed or not names >= set(indices):
             total = reduce(SUM, over, times(*moving))
             entry = self.temporary(total, self.free(total, indices))
-            self.pointwise(left, indices, times(number(coefficient), *fixed, entry), accumulate)
+            guards = self.some_hold(moving, over) if fixed else []
+            self.pointwise(left, indices, times(number(coefficient), *fixed, entry), accumulate, guards)
             return
-        guards = self.guards_of(body)
-        factors = self.operands(moving, indices, over)
+        guards = self.guards_of(body, is_summed=True)
+        factors = self.operands(moving, indices, over, frozenset().union(*map(free_names, guards)))
         names = frozenset().union(*map(free_names, factors))
         over = tuple(index for index in over if index in names)
         self.emit(
@@ -253,14 +286,19 @@ class _Lowering(Drafts):
         )
 
     def operands(
-        self, factors: list[Expression], indices: tuple[str, ...], over: tuple[str, ...]
+        self,
+        factors: list[Expression],
+        indices: tuple[str, ...],
+        over: tuple[str, ...],
+        guarded: frozenset[str],
     ) -> list[Expression]:
-        """The factors of a sum, with what pays worked out beforehand."""
+        """The factors of a sum, with what pays worked out beforehand; guards read the indices `guarded`."""
         limit = self.work([*indices, *over])
         for subscript in {s for factor in factors for access in accesses(factor) for s in access.subscripts}:
             limit //= math.lcm(*[part.denominator for _, part in subscript])
         reads = [self.operand(factor, limit) for factor in factors]
-        return self.merged(self.summed_alone(reads, over, limit), limit)
+        free = tuple(index for index in over if index not in guarded)
+        return self.merged(self.summed_alone(reads, free, limit), limit)
 
     def operand(self, factor: Expression, limit: int) -> Expression:
         """A factor as a read, where working it out beforehand takes fewer loops than `limit`."""
@@ -425,10 +463,22 @@ class _Lowering(Drafts):
             for at in sorted(positions(start, steps, extents, set(extents) - within)):
                 window = positions(at, steps, extents, within)
                 if not any(0 <= position <= last for position in window):
-                    raise ShapeError(
-                        f"{text(reduction)} has a window without an entry: {subscript!r} runs from "
-                        f"{min(window)} to {max(window)} where only 0 to {last} is inside; pad less"
+                    outer = [index for index in self.equation.indices if index in set(extents) - within]
+                    places = itertools.product(*[range(extents[index]) for index in outer])
+                    place = next(
+                        found
+                        for found in (dict(zip(outer, values, strict=True)) for values in places)
+                        if start + sum(steps.get(index, 0) * value for index, value in found.items()) == at
                     )
+                    raise empty_window(self.as_written(reduction), place)
+
+    def as_written(self, reduction: Reduce) -> Reduce:
+        """The maximum of the formula that became this one when its settings were given values."""
+        values = {name: Polynomial.of(Fraction(value)) for name, value in self.sizes.values.items()}
+        for node in walk(self.equation.right):
+            if isinstance(node, Reduce) and self.constants(substitute(node, values)) == reduction:
+                return node
+        return reduction
 
 
 def _terms(expression: Expression) -> list[Expression]:

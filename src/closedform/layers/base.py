@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.errors import DataError, SettingError, ShapeError
-from closedform.formula.derive import Derivation, derive
 from closedform.formula.extents import Shape, Sizes, Value, solve
 from closedform.formula.syntax import parse
 from closedform.formula.tree import Equation
 
 if TYPE_CHECKING:
+    from closedform.formula.derive import Derivation
     from closedform.random import Draw
 
 Array: TypeAlias = NDArray[Any]
@@ -230,6 +230,8 @@ class Layer(ABC):
 @lru_cache(maxsize=1024)
 def derivation(layer: Layer, tensor: str, input_shape: Shape, batch: int) -> Derivation:
     """The derivation of a layer's gradient at one shape; made once."""
+    from closedform.formula.derive import derive
+
     sizes = layer.sizes(input_shape, batch)
     return derive(layer.formula_for(input_shape), tensor, sizes, facts=layer.facts())
 
