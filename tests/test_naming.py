@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from oracles import require_torch
 
 from closedform.errors import ShapeError
-from closedform.formula.affine import recipe_of
 from closedform.formula.derive import derive
 from closedform.formula.evaluate import evaluate
 from closedform.formula.extents import solve
 from closedform.formula.naming import name_of
+from closedform.formula.naming.affine import recipe_of
 from closedform.formula.syntax import parse
 
 CONV = "Y[n,|q|*g+q,i,j] = b[|q|*g+q] + sum[p,u,v] W[|q|*g+q,p,u,v] * X[n,|p|*g+p,s1*i+d1*u-t1,s2*j+d2*v-t2]"

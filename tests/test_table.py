@@ -13,9 +13,9 @@ from closedform.errors import ClosedformError, ShapeError
 from closedform.formula.derive import derive
 from closedform.formula.evaluate import evaluate
 from closedform.formula.extents import Sizes, solve
-from closedform.formula.lowering import lower
-from closedform.formula.stable import stabilise
 from closedform.formula.syntax import parse
+from closedform.formula.table.lowering import lower
+from closedform.formula.table.stable import stabilise
 from closedform.formula.tree import Jacobian, walk
 
 NAN, INF = math.nan, math.inf

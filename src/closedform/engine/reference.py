@@ -30,8 +30,8 @@ from closedform.engine.views import (
 )
 from closedform.errors import ShapeError
 from closedform.formula.extents import Sizes
-from closedform.formula.lowering import lower
 from closedform.formula.table import Buffer, Program, Table
+from closedform.formula.table.lowering import lower
 from closedform.formula.tree import Equation
 
 Step: TypeAlias = Callable[[dict[str, Array]], None]

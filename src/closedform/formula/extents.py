@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import NoReturn
 
 from closedform.errors import ShapeError
-from closedform.formula.names import extent_names
 from closedform.formula.notation import subscript_text, text
 from closedform.formula.subscripts import Modulo, Polynomial, digits, unprimed
+from closedform.formula.syntax.names import extent_names
 from closedform.formula.tree import Access, Equation, free_names
 
 Shape = tuple[int, ...]

@@ -1,6 +1,6 @@
 """Products of tensors as recipes for plain NumPy: insert zeros, rotate, pad or crop, slide, multiply, add.
 
-A recipe knows nothing of formulas; `closedform.formula.affine` makes one of an equation.
+A recipe knows nothing of formulas; `closedform.formula.naming.affine` makes one of an equation.
 """
 
 from __future__ import annotations

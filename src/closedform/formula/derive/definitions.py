@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from closedform.formula.derive.terms import equal, within
 from closedform.formula.extents import Sizes
 from closedform.formula.subscripts import Atom, Polynomial, digits, extent_of, floor_divide, remainder
-from closedform.formula.terms import equal, within
 from closedform.formula.tree import (
     FIRST,
     Access,

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from closedform.formula.affine import product_parts, recipe_of
-from closedform.formula.derive import Derivation
+from closedform.formula.derive.derivation import Derivation
+from closedform.formula.naming.affine import product_parts, recipe_of
+from closedform.formula.naming.phrases import Roles
+from closedform.formula.naming.recipe import Operand, Recipe
+from closedform.formula.naming.wording import words_of
 from closedform.formula.notation import subscript_text, text
-from closedform.formula.phrases import Roles
-from closedform.formula.recipe import Operand, Recipe
 from closedform.formula.subscripts import Polynomial, extent_of, unprimed
 from closedform.formula.tree import (
     FIRST,
@@ -43,7 +44,6 @@ from closedform.formula.tree import (
     times,
     walk,
 )
-from closedform.formula.wording import words_of
 
 
 @dataclass(frozen=True)

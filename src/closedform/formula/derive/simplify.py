@@ -6,10 +6,10 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from closedform.formula.derive.terms import Term, total
 from closedform.formula.extents import Sizes
 from closedform.formula.notation import text
 from closedform.formula.subscripts import Polynomial, unprimed
-from closedform.formula.terms import Term, total
 from closedform.formula.tree import (
     SUM,
     Access,

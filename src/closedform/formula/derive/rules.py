@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from closedform.formula.derive.terms import Term, equal, sides, within
+from closedform.formula.derive.working import Working
 from closedform.formula.notation import text
 from closedform.formula.subscripts import Floor, Modulo, Polynomial, digits, extent_of, remainder, unprimed
-from closedform.formula.terms import Term, equal, sides, within
 from closedform.formula.tree import (
     Access,
     Bracket,
@@ -22,7 +23,6 @@ from closedform.formula.tree import (
     rebuild,
     substitute_free,
 )
-from closedform.formula.working import Working
 
 Outcome = tuple[list[Term], str]
 

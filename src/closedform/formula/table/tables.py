@@ -3,7 +3,7 @@
 A table is a loop nest.  For each loop it has the extent, and for each tensor the number of elements that
 the tensor moves when the loop advances by one.  Padding is a border in the buffer, so that no loop has
 a condition; a gradient's stride is one table for each residue, so that no inserted zero is multiplied.
-`closedform.formula.lowering` makes the tables; both engines run them.
+`closedform.formula.table.lowering` makes the tables; both engines run them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from closedform.formula.recipe import Axis, Operand, Recipe
+from closedform.formula.naming.recipe import Axis, Operand, Recipe
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from closedform.formula.derive.terms import equal
+from closedform.formula.derive.working import Working
 from closedform.formula.subscripts import Polynomial
-from closedform.formula.terms import equal
 from closedform.formula.tree import (
     FIRST,
     MINUS_ONE,
@@ -33,7 +34,6 @@ from closedform.formula.tree import (
     times,
     walk,
 )
-from closedform.formula.working import Working
 
 Product = tuple[tuple[str, ...], tuple[Expression, ...]]  # summed indices, factors
 

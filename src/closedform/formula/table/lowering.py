@@ -12,13 +12,13 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from closedform.formula.drafts import Drafts, factors_of, positions, split_number
+from closedform.formula.evaluate.reading import empty_window
 from closedform.formula.extents import Sizes
-from closedform.formula.reading import empty_window
-from closedform.formula.residues import affine, is_fractional
-from closedform.formula.stable import stabilise
 from closedform.formula.subscripts import Polynomial
-from closedform.formula.table import Program, constant, lay_out
+from closedform.formula.table.drafts import Drafts, factors_of, positions, split_number
+from closedform.formula.table.residues import affine, is_fractional
+from closedform.formula.table.stable import stabilise
+from closedform.formula.table.tables import Program, constant, lay_out
 from closedform.formula.tree import (
     FIRST,
     MAX,

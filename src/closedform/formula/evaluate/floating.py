@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 
 from closedform.errors import DataError, ShapeError
-from closedform.formula.exact import evaluate_exactly
-from closedform.formula.extents import Shape, Sizes
-from closedform.formula.labelled import (
+from closedform.formula.evaluate.exact import evaluate_exactly
+from closedform.formula.evaluate.labelled import (
     Array,
     Labelled,
     any_over,
@@ -33,7 +32,8 @@ from closedform.formula.labelled import (
     reduced,
     union,
 )
-from closedform.formula.reading import Reader, check_arrays, empty_window
+from closedform.formula.evaluate.reading import Reader, check_arrays, empty_window
+from closedform.formula.extents import Shape, Sizes
 from closedform.formula.subscripts import Polynomial, digits
 from closedform.formula.tree import (
     FIRST,

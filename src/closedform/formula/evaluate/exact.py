@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from closedform.errors import DataError, FormulaError, SettingError, ShapeError
+from closedform.formula.evaluate.labelled import Array
+from closedform.formula.evaluate.reading import check_arrays, empty_window
 from closedform.formula.extents import Sizes
-from closedform.formula.labelled import Array
-from closedform.formula.reading import check_arrays, empty_window
 from closedform.formula.subscripts import Polynomial
 from closedform.formula.tree import (
     FIRST,

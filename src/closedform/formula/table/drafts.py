@@ -1,6 +1,6 @@
 """What lowering builds on: the tensors it knows, conditions on indices as reads, and loop nests.
 
-The rules that take a formula apart are in `closedform.formula.lowering`.
+The rules that take a formula apart are in `closedform.formula.table.lowering`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from closedform.formula.extents import Sizes
-from closedform.formula.residues import (
+from closedform.formula.subscripts import Polynomial
+from closedform.formula.table.residues import (
     ResidueClass,
     affine,
     bounds,
@@ -18,8 +19,7 @@ from closedform.formula.residues import (
     is_whole,
     residue_classes,
 )
-from closedform.formula.subscripts import Polynomial
-from closedform.formula.table import Draft, Place
+from closedform.formula.table.tables import Draft, Place
 from closedform.formula.tree import (
     ONE,
     SUM,

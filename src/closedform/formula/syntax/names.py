@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from closedform.formula.subscripts import Polynomial, digits, is_extent
-from closedform.formula.tokens import Cursor
+from closedform.formula.syntax.tokens import Cursor
 from closedform.formula.tree import Access, Expression, Jacobian, Number, free_names, left_indices, walk
 
 

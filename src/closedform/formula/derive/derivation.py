@@ -29,15 +29,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from closedform.errors import FormulaError
-from closedform.formula import rules
-from closedform.formula.definitions import depending, in_order, written_out
-from closedform.formula.differentiate import Differentiation, rule_and_reason
+from closedform.formula.derive import rules
+from closedform.formula.derive.definitions import depending, in_order, written_out
+from closedform.formula.derive.differentiate import Differentiation, rule_and_reason
+from closedform.formula.derive.settings import trivial_settings
+from closedform.formula.derive.simplify import collect, simplify
+from closedform.formula.derive.terms import Term, fresh_index, taken_out, total
+from closedform.formula.derive.working import Working, with_few_primes, with_reductions_apart
 from closedform.formula.extents import Sizes
 from closedform.formula.notation import latex, text
-from closedform.formula.settings import trivial_settings
-from closedform.formula.simplify import collect, simplify
 from closedform.formula.subscripts import Polynomial, digits, is_extent, unprimed
-from closedform.formula.terms import Term, fresh_index, taken_out, total
 from closedform.formula.tree import (
     FIRST,
     MAX,
@@ -54,10 +55,9 @@ from closedform.formula.tree import (
     reduce,
     times,
 )
-from closedform.formula.working import Working, with_few_primes, with_reductions_apart
 
 if TYPE_CHECKING:
-    from closedform.formula.naming import Name
+    from closedform.formula.naming.name import Name
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Derivation:
     @cached_property
     def name(self) -> Name | None:
         """What the result is called, as words and as steps for plain NumPy; None where no name fits."""
-        from closedform.formula.naming import name_of
+        from closedform.formula.naming.name import name_of
 
         return name_of(self)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from closedform.formula.extents import Sizes
-from closedform.formula.recipe import Axis, Operand, Recipe
+from closedform.formula.naming.recipe import Axis, Operand, Recipe
 from closedform.formula.subscripts import Atom, Floor, Modulo, Polynomial, digits, linear_form
 from closedform.formula.tree import SUM, Access, Equation, Expression, Number, Reduce, Times
 

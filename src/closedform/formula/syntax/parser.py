@@ -24,8 +24,6 @@ from fractions import Fraction
 from typing import TypeVar
 
 from closedform.errors import FormulaError
-from closedform.formula.limits import MAX_DIGITS, MAX_EXPONENT, Limits, TooLargeError
-from closedform.formula.names import Mentions, Subscript, Use, check_layer, check_left, check_uses
 from closedform.formula.notation import text
 from closedform.formula.subscripts import (
     Atom,
@@ -36,7 +34,9 @@ from closedform.formula.subscripts import (
     remainder,
     unprimed,
 )
-from closedform.formula.tokens import Cursor, Token
+from closedform.formula.syntax.limits import MAX_DIGITS, MAX_EXPONENT, Limits, TooLargeError
+from closedform.formula.syntax.names import Mentions, Subscript, Use, check_layer, check_left, check_uses
+from closedform.formula.syntax.tokens import Cursor, Token
 from closedform.formula.tree import (
     FIRST,
     FUNCTIONS,

@@ -6,10 +6,10 @@ import string
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from closedform.formula.derive.terms import Term, fresh_index
 from closedform.formula.extents import Sizes
 from closedform.formula.notation import subscript_text
 from closedform.formula.subscripts import Polynomial, unprimed
-from closedform.formula.terms import Term, fresh_index
 from closedform.formula.tree import (
     FIRST,
     Access,

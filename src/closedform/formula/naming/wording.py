@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from closedform.formula.phrases import Phrases, Roles, border, fitted, inserted
-from closedform.formula.recipe import Operand, Recipe
-from closedform.formula.sliding import Sliding, windows_of
+from closedform.formula.naming.phrases import Phrases, Roles, border, fitted, inserted
+from closedform.formula.naming.recipe import Operand, Recipe
+from closedform.formula.naming.sliding import Sliding, windows_of
 
 _NOUNS = ("full", "convolution", "1×1", "1-wide", "matrix", "outer")
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from closedform.errors import SettingError, ShapeError
+from closedform.formula.evaluate.labelled import Array, Labelled, masked
 from closedform.formula.extents import Shape, Sizes
-from closedform.formula.labelled import Array, Labelled, masked
 from closedform.formula.notation import text
 from closedform.formula.subscripts import Floor, Modulo, Polynomial, linear_form
 from closedform.formula.tree import Access, Equation, Reduce

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from closedform.formula.phrases import Phrases, Roles, border, fitted, inserted
-from closedform.formula.recipe import Axis, Operand, Recipe
+from closedform.formula.naming.phrases import Phrases, Roles, border, fitted, inserted
+from closedform.formula.naming.recipe import Axis, Operand, Recipe
 from closedform.formula.subscripts import unprimed
 
 
