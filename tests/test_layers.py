@@ -18,7 +18,6 @@ from layer_oracles import (
     CASES,
     LINEAR,
     SELECTING,
-    SLOW,
     SMALL,
     Case,
     any_rank,
@@ -84,7 +83,7 @@ def test_convolutions_are_jaxs(torch, jax, name):
     )
 
 
-@pytest.mark.skipif(not SLOW, reason="JAX compiles each shape anew: CLOSEDFORM_SLOW=1")
+@examples(3)  # JAX compiles each shape anew
 @given(st.one_of(convolutions(), local_convolutions()))
 def test_random_convolutions_are_jaxs(torch, jax, case):
     arrays = arrays_of(case)
