@@ -6,6 +6,7 @@ import pytest
 from processes import ordinary_user, python
 
 from closedform.cli import main
+from closedform.data.digits import load_digits
 
 LAYERS = '[[layer]]\ntype = "Flatten"\n\n[[layer]]\ntype = "Dense"\nout_features = 10\n'
 FILES = {
@@ -143,8 +144,10 @@ def test_runs_is_a_file(folder, capsys):
         (["--out", "."], ".: cannot be written: Permission denied"),
     ],
 )
-def test_a_folder_without_permission(folder, capsys, arguments, message):
+def test_a_folder_without_permission(folder, capsys, monkeypatch, arguments, message):
     folder.chmod(0o555)
+    digits = load_digits()  # the packaged file may lie where only the superuser reads
+    monkeypatch.setattr("closedform.data.digits.load_digits", lambda: digits)
     with ordinary_user():
         assert main(["train", "digits", "--net", "small.toml", *arguments]) == 1
     assert capsys.readouterr() == ("", f"closedform: {message}; name another folder with --out\n")
