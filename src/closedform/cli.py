@@ -263,8 +263,9 @@ def _fresh_folder(name: str) -> Path:
 
 
 def _unmade(folder: Path, error: OSError | ValueError) -> FileError:
-    reason = error.strerror if isinstance(error, OSError) else None
-    return FileError(f"{folder}: cannot be made: {reason or error}; name another folder with --out")
+    from closedform.files import reason
+
+    return FileError(f"{folder}: cannot be made: {reason(error)}; name another folder with --out")
 
 
 def _whole(least: int, limit: int = 1 << 32) -> Callable[[str], int]:

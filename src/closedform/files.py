@@ -257,8 +257,7 @@ def _bytes(path: PathLike, limit: int) -> bytes:
         with open(os.fspath(path), "rb") as file:  # a number would be taken for an open file
             return file.read(limit)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise FileError(f"{path}: cannot be read: {reason or error}") from None
+        raise FileError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def _replace(target: PathLike, data: bytes) -> None:
@@ -287,8 +286,14 @@ def _replace(target: PathLike, data: bytes) -> None:
     except FileError:
         raise
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise FileError(f"{path}: cannot be written: {reason or error}") from None
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a file cannot be reached; a ValueError is Python's word for what no file can be called."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "no file has such a name"
 
 
 def _umask() -> int:
