@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+import layer_oracles
 import numpy as np
 
+import closedform as cf
 from closedform.errors import ShapeError
 from closedform.formula.extents import Shape, Sizes, Value, solve
 from closedform.formula.syntax import parse
 from closedform.formula.tree import Equation
+from closedform.layers import Layer
 
 Arrays = dict[str, np.ndarray]
 
@@ -53,16 +56,9 @@ class Case:
 
     def arrays(self, rng: np.random.Generator) -> Arrays:
         """Values for every tensor that is read: no two alike, and none near a kink at 0."""
-        shapes, found = self.sizes.shapes, {}
-        for tensor in self.formula.tensors:
-            count = int(np.prod(shapes[tensor]))
-            steps = rng.permutation(count) - count // 2 + 0.5 + rng.uniform(-0.2, 0.2, count)
-            values = (steps / count * 2).reshape(shapes[tensor])
-            if tensor in self.positive:
-                values = np.abs(values) + 0.5
-            if tensor in self.facts:
-                values = np.exp(values) / np.exp(values).sum(-1, keepdims=True)
-            found[tensor] = values
+        found = arrays_for(self.formula, self.sizes, self.facts, rng)
+        for tensor in self.positive:
+            found[tensor] = np.abs(found[tensor]) + 0.5
         return found
 
     def varied(self, rng: np.random.Generator) -> Case:
@@ -81,6 +77,20 @@ class Case:
                 continue
             return case
         raise AssertionError(f"no sizes found for {self.line}")
+
+
+def arrays_for(formula: Equation, sizes: Sizes, facts: Sequence[str], rng: np.random.Generator) -> Arrays:
+    """Values for every tensor that a formula reads: no two alike, and none near a kink at 0."""
+    found = {}
+    for tensor in formula.tensors:
+        shape = sizes.shapes[tensor]
+        count = int(np.prod(shape))
+        steps = rng.permutation(count) - count // 2 + 0.5 + rng.uniform(-0.2, 0.2, count)
+        values = (steps / count * 2).reshape(shape)
+        if tensor in facts:
+            values = np.exp(values) / np.exp(values).sum(-1, keepdims=True)
+        found[tensor] = values
+    return found
 
 
 def _pair(rng: np.random.Generator, low: int, high: int) -> tuple[int, int]:
@@ -297,3 +307,67 @@ LAYERS: dict[str, Callable[[np.random.Generator], Case]] = {
         lambda torch, a: torch.nn.functional.mse_loss(a["X"], a["T"]),
     ),
 }
+
+
+# the layers' own lines, each with the shape of one input
+
+OWN_LINES: list[tuple[Layer, Shape]] = [
+    (cf.Conv2d(2, 2), (2, 4, 3)),
+    (cf.Conv2d(2, (3, 2), bias=False), (2, 4, 3)),
+    (cf.Conv2d(4, (2, 1), groups=2), (4, 3, 2)),
+    (cf.Conv2d(3, 2, groups=3, bias=False, stride=2, padding=1), (3, 3, 3)),
+    (cf.Conv2d(2, 3, stride=(2, 1), padding=1), (2, 4, 3)),
+    (cf.Conv2d(2, 2, dilation=(2, 3), padding=(1, 2)), (2, 4, 3)),
+    (cf.Conv2d(2, (2, 3), padding="same"), (2, 3, 4)),
+    (cf.Conv2d(2, 3, stride=2, padding="same", dilation=2), (2, 4, 5)),
+    (cf.Conv2d(2, 1), (3, 2, 2)),
+    (cf.LocallyConnected2d(2, 2), (2, 3, 3)),
+    (cf.LocallyConnected2d(2, (3, 2), stride=2, padding=1, bias=False), (2, 4, 3)),
+    (cf.LocallyConnected2d(2, 2, padding="same", bias="shared"), (2, 3, 2)),
+    (cf.ChannelSummedConv2d(2, 2), (3, 4, 3)),
+    (cf.ChannelSummedConv2d(2, 3, stride=2, padding=(1, 2), bias=False), (2, 4, 3)),
+    (cf.DepthwiseConv2d(2), (2, 4, 3)),
+    (cf.DepthwiseConv2d((3, 2), dilation=2, padding=2, stride=(2, 1)), (2, 4, 3)),
+    (cf.DepthwiseConv2d(2, dilation=(1, 2), bias=False), (2, 3, 4)),
+    (cf.AvgPool2d(2), (2, 5, 4)),
+    (cf.AvgPool2d((3, 2), 1, padding=1), (2, 4, 3)),
+    (cf.AvgPool2d(3, 2, padding=1, count_include_pad=False), (2, 5, 4)),
+    (cf.AvgPool2d(2, padding="same", count_include_pad=False), (2, 3, 3)),
+    (cf.MaxPool2d(2), (2, 5, 4)),
+    (cf.MaxPool2d(3, 2, padding=1), (2, 5, 4)),
+    (cf.MaxPool2d((2, 3), 1), (2, 4, 4)),
+    (cf.GlobalAvgPool2d(), (2, 3, 4)),
+    (cf.GlobalMaxPool2d(), (2, 3, 4)),
+    (cf.Flatten(), (2, 3, 2)),
+    (cf.Flatten(), (3, 4)),
+    (cf.Dense(3), (4,)),
+    (cf.Dense(2, bias=False), (3,)),
+    *(
+        (layer, shape)
+        for layer in (cf.ReLU(), cf.LeakyReLU(0.3), cf.Sigmoid(), cf.Tanh(), cf.Dropout(0.4))
+        for shape in ((5,), (2, 3, 2))
+    ),
+    (cf.LeakyReLU(0.0), (5,)),
+    (cf.Softmax(), (5,)),
+    (cf.Softmax(), (3, 2, 2)),
+    (cf.Formula("Y[n,q,i] = a[q] + k * sum[p,u] W[q,p,u] * X[n,p,s*i+u]", q=2, u=3, s=2, k=0.5), (2, 7)),
+    (cf.SoftmaxCrossEntropy(), (4,)),
+    (cf.SigmoidBinaryCrossEntropy(), (1,)),
+    (cf.MeanSquaredError(), (3,)),
+    (cf.MeanSquaredError(), (2, 2, 3)),
+]
+
+
+def torch_value_of(layer: Layer, input_shape: Shape, batch: int) -> Callable[[Any, Any], Any]:
+    """What PyTorch makes of the tensors of a layer's line, ``(torch, tensors by name) -> Y``."""
+
+    def value(torch: Any, a: Any) -> Any:
+        if isinstance(layer, cf.Dropout):
+            return a["M"] * a["X"]
+        if isinstance(layer, cf.Formula):
+            return torch.nn.functional.conv1d(a["X"], a["W"], stride=2) / 2 + a["a"][:, None]
+        public = {layer.public_name(t): a[t].reshape(layer.stored_shape(tuple(a[t].shape))) for t in a}
+        case = layer_oracles.Case(layer, input_shape, batch, seed=0)
+        return layer_oracles.torch_value(torch, case, {"x": a["X"], **public})
+
+    return value

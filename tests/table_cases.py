@@ -1,16 +1,20 @@
 """Formulas with PyTorch's own way to compute them, for the tests of tables and of the engine on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from formulas import RANKS, equations
+from hypothesis import HealthCheck, assume, given, settings
 
+from closedform.errors import ShapeError
 from closedform.formula.derive import derive
-from closedform.formula.extents import Sizes, solve
+from closedform.formula.evaluate import evaluate
+from closedform.formula.extents import Shape, Sizes, solve
 from closedform.formula.syntax import parse
-from closedform.formula.tree import Equation
+from closedform.formula.tree import Equation, Jacobian, walk
 
 CONVOLUTION = (
     "Y[n,|q|*g+q,i,j] = b[|q|*g+q] + sum[p,u,v] W[|q|*g+q,p,u,v] * X[n,|p|*g+p,s1*i+d1*u-t1,s2*j+d2*v-t2]"
@@ -362,3 +366,44 @@ def problems(case: Case, seed: int = 0) -> list[Problem]:
             )
         )
     return found
+
+
+def check_any_formula(
+    run: Callable[[Equation, Sizes, dict[str, np.ndarray]], np.ndarray],
+    extents: Mapping[str, int],
+    shape: tuple[int, int, int],
+) -> None:
+    """Assert that `run` gives the values of random formulas, where most of these are not 0.
+
+    Every tensor is as long as `shape` says along the axes that it has.
+    """
+    n, i, j = (extents[index] for index in "nij")
+    outputs: dict[int, Shape] = {1: (i,), 2: (n, i * j), 3: (n, i, j)}
+
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @given(equations())
+    def sweep(equation: Equation) -> None:
+        output = equation.left.tensor
+        assume(output not in equation.tensors)
+        shapes: dict[str, Shape] = {tensor: shape[:rank] for tensor, rank in RANKS.items()}
+        for node in walk(equation.right):
+            if isinstance(node, Jacobian):
+                shapes[node.name] = (2 * shape)[: len(node.access.subscripts)]
+        shapes[output] = outputs[len(equation.left.subscripts)]
+        sizes = Sizes(dict(extents), {"s": 2, "t1": 1, "k": 3, "gain": 2}, shapes)
+        generator = np.random.default_rng(0)
+        arrays = {tensor: generator.normal(size=shapes[tensor]) for tensor in equation.tensors}
+        try:
+            expected = evaluate(equation, arrays, sizes)
+        except ShapeError as error:
+            assume("has no term at" not in str(error))
+            raise
+        assume(np.isfinite(expected).all() and expected.any())
+        counts.append((np.count_nonzero(expected), expected.size))
+        scale = max(1, abs(expected).max())
+        np.testing.assert_allclose(run(equation, sizes, arrays), expected, rtol=1e-9, atol=1e-9 * scale)
+
+    counts: list[tuple[int, int]] = []
+    sweep()
+    apart_from_0, compared = np.sum(counts, 0)
+    assert apart_from_0 > 0.6 * compared

@@ -155,7 +155,7 @@ input      (1, 8, 8)
 def test_summary_where_the_output_has_no_signs_of_mathematics(folder):
     done = python("-m", "closedform", "summary", "sized.toml", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-2] == "1 Dense    (10,)             650  64?10 + 10 = 650"
+    assert done.stdout.splitlines()[-2] == "1 Dense    (10,)             650  64*10 + 10 = 650"
 
 
 # ---- a process of its own

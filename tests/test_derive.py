@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from derivation_cases import LAYERS, Case
+from derivation_cases import LAYERS, OWN_LINES, Case, arrays_for, torch_value_of
 from derivation_checks import (
     check_steps,
     exact_jacobian,
@@ -17,6 +17,7 @@ from derivation_checks import (
 )
 from derivation_users import USERS
 
+import closedform as cf
 from closedform.errors import FormulaError
 from closedform.formula.derive import Derivation, derive
 from closedform.formula.evaluate import evaluate, evaluate_exactly
@@ -52,6 +53,32 @@ def test_every_step_of_a_layers_gradients_is_pytorchs_gradient(torch, layer, num
         jacobian = torch_jacobian(torch, case.torch, arrays, by)
         upstream = rng.uniform(-1, 1, value.shape) if found.upstream else None
         check_steps(found, arrays, value, jacobian, upstream, tolerance=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), OWN_LINES, ids=[f"{layer} {shape}" for layer, shape in OWN_LINES]
+)
+def test_every_step_from_a_layers_own_line_is_pytorchs_gradient(torch, layer, shape):
+    rng = generator(repr(layer), 0)
+    formula = layer.formula_for(shape)
+    for batch in (1, 2):
+        sizes = layer.sizes(shape, batch)
+        arrays = arrays_for(formula, sizes, layer.facts(), rng)
+        of_torch = torch_value_of(layer, shape, batch)
+        value = of_torch(torch, {name: torch.tensor(array) for name, array in arrays.items()}).numpy()
+        for by in formula.tensors:
+            if batch == 1:
+                found = layer.gradient(by, shape)
+            else:
+                found = derive(formula, by, sizes, facts=layer.facts())
+            assert found.of == formula
+            jacobian = torch_jacobian(torch, of_torch, arrays, by)
+            upstream = rng.uniform(-1, 1, value.shape) if found.upstream else None
+            check_steps(found, arrays, value, jacobian, upstream, tolerance=1e-11)
+
+
+def test_every_kind_of_layer_has_its_own_line_checked():
+    assert {type(layer).__name__ for layer, _ in OWN_LINES} == {*cf.layers.LAYERS, *cf.layers.LOSSES}
 
 
 @pytest.mark.parametrize("number", VARIATIONS)
@@ -178,6 +205,10 @@ TWICE_USERS = [
 ]  # fmt: skip
 
 
+# the second derivatives of these two are thousands of characters long
+ALL_TWICE_USERS = [user for user in USERS if user not in ("attention", "batch norm")]
+
+
 def check_again(first: Derivation, arrays, value, order: int, seed: int, facts=()) -> int:
     """Derive a derivation's result in everything it knows, down to `order`; how many were compared."""
     known = with_upstream(first, arrays, seed)
@@ -208,10 +239,8 @@ def test_a_layers_gradient_is_differentiated_again(layer, number):
     again_of(case, rng)
 
 
-@pytest.mark.parametrize("user", USERS if SLOW else TWICE_USERS)
+@pytest.mark.parametrize("user", ALL_TWICE_USERS if SLOW else TWICE_USERS)
 def test_a_users_gradient_is_differentiated_again(user):
-    if user in ("attention", "batch norm"):
-        pytest.skip("thousands of characters that no test reads")
     again_of(USERS[user], generator(user, 100))
 
 

@@ -299,6 +299,10 @@ def test_every_step_has_a_rule_and_one_sentence_and_changes_something(user):
 
 def test_a_derivation_prints_its_steps_and_definitions():
     found = derivation("Y[n] = max[f] X[n,f]", "X", ROWS, {})
+    assert repr(found) == "<Derivation in 4 steps: dX[n,f] = dY[n] * M[n,f]>"
+    assert repr(found.steps[-1]) == "<Step rename: dX[n,f] = dY[n] * M[n,f]>"
+    assert repr(found.of) == "Equation('Y[n] = max[f] X[n,f]')"
+    assert str(found).splitlines()[0] == "formula      Y[n] = max[f] X[n,f]"
     assert str(found).splitlines()[-3:] == [
         "rename       dX[n,f] = dY[n] * M[n,f]",
         "             Of each sum only the term with n' = n, f' = f is left.",
@@ -308,7 +312,7 @@ def test_a_derivation_prints_its_steps_and_definitions():
     assert lines[0] == r"\begin{aligned}"
     assert lines[-1] == r"\end{aligned}"
     assert [line.split(r"\text{")[1].split("}")[0] for line in lines[1:-1]] == [
-        "maximum", "chain rule", "linearity", "rename", "where",
+        "formula", "maximum", "chain rule", "linearity", "rename", "where",
     ]  # fmt: skip
 
 

@@ -180,7 +180,7 @@ DENSE = {"weight": np.ones((2, 3)), "bias": np.ones(2)}
             np.ones(3),
             {},
             ShapeError,
-            "Softmax expects classes on axis 1, got ()",
+            "Softmax: expects classes on axis 1, got ()",
         ),
         (
             cf.MaxPool2d(2),

@@ -386,7 +386,7 @@ GRADIENT_SETTINGS = [
     *(cf.MaxPool2d(3, stride, padding=1) for stride in (1, 2, 3)),
     *(cf.AvgPool2d(3, stride, padding=1, count_include_pad=False) for stride in (1, 2, 3)),
     *(cf.Dense(features) for features in (1, 2, 6, 7)),
-    *(case.layer for case in SMALL.values() if getattr(case.layer, "padding", 0) != "same"),
+    *(case.layer for case in SMALL.values()),
     FORMULA,
 ]
 

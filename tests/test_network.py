@@ -275,3 +275,57 @@ def test_summary_shows_the_arithmetic(capsys):
     ]
     cf.Network(layers, input_shape=(1, 28, 28), loss=cf.SoftmaxCrossEntropy()).summary()
     assert capsys.readouterr().out == SUMMARY
+
+
+def test_a_pullback_goes_on_with_what_was_there_when_it_was_made():
+    net = cf.Network([cf.Flatten(), cf.Dropout(0.3), cf.Dense(2)], input_shape=(1, 2, 2))
+    x = np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)
+    y, pullback = net.apply(x)
+    dy = np.ones((1, 2), np.float32)
+    dx, gradients = pullback(dy)
+    y += 1
+    x[...] = 7
+    net.parameters["2.weight"][...] = 0
+    again, gradients_again = pullback(dy)
+    assert np.array_equal(again, dx)
+    assert dx.any()
+    assert all(np.array_equal(gradients_again[key], gradients[key]) for key in gradients)
+
+
+def test_rows_of_bytes_are_numbers_and_images_of_bytes_are_scaled():
+    rows = cf.Network([cf.Dense(2)], input_shape=(3,))
+    numbers = np.array([[1, 2, 255]], np.uint8)
+    assert np.array_equal(rows.forward(numbers), rows.forward(numbers.astype(float)))
+    images = cf.Network([cf.Flatten()], input_shape=(1, 1, 3))
+    assert images.forward(numbers.reshape(1, 1, 1, 3)).tolist() == [
+        [np.float32(1 / 255), np.float32(2 / 255), 1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "message"),
+    [
+        (
+            [cf.Dense(2), cf.Softmax()],
+            cf.SoftmaxCrossEntropy(),
+            "SoftmaxCrossEntropy holds the softmax already, and the last layer is Softmax(): leave that layer "
+            "out; predict applies it",
+        ),
+        (
+            [cf.Dense(1), cf.Sigmoid()],
+            cf.SigmoidBinaryCrossEntropy(),
+            "SigmoidBinaryCrossEntropy holds the sigmoid already, and the last layer is Sigmoid(): leave that "
+            "layer out; predict applies it",
+        ),
+    ],
+)
+def test_an_activation_is_not_applied_twice(last, loss, message):
+    with pytest.raises(cf.SettingError) as caught:
+        cf.Network(last, input_shape=(3,), loss=loss)
+    assert str(caught.value) == message
+
+
+def test_parameters_are_a_mapping():
+    net = cf.Network([cf.Dense(1)], input_shape=(1,))
+    assert net.parameters.get("nothing") is None
+    assert net.parameters.get("0.bias") is net.parameters["0.bias"]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from closedform.errors import ClosedformError, FileError, SettingError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.layers import (
@@ -20,16 +18,21 @@ from closedform.layers import (
     Dropout,
     Flatten,
     Formula,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
     Layer,
     LeakyReLU,
     Loss,
     MaxPool2d,
     ReLU,
 )
-from closedform.layers.base import is_input, shape_text
+from closedform.layers.base import checked_shape, is_input, shape_text
 
 _LARGEST = (1 << 63) - 1
 _NETWORK_WORDS = ("input_shape", "loss")
+
+
+_PASSED_BY = (MaxPool2d, AvgPool2d, GlobalMaxPool2d, GlobalAvgPool2d, Flatten, Dropout)
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,9 @@ class Architecture:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", _checked_layers(self.layers))
-        object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
+        object.__setattr__(self, "input_shape", checked_shape(self.input_shape))
         _check_loss(self.loss)
+        _check_activation(self.layers[-1], self.loss)
         self.shapes  # solves every size, so that what does not fit is told at once  # noqa: B018
 
     @cached_property
@@ -152,7 +156,7 @@ class Architecture:
         for layer in self.layers[position + 1 :]:
             if isinstance(layer, ReLU | LeakyReLU):
                 return True
-            if not isinstance(layer, MaxPool2d | AvgPool2d | Flatten | Dropout):
+            if not isinstance(layer, _PASSED_BY):
                 return False
         return False
 
@@ -237,6 +241,8 @@ def layer_from_dict(values: Mapping[str, Any], position: int) -> Layer:
 def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
     known = ("formula", "settings", "initial", "name")
     for word in settings:
+        if word == "text":
+            raise FileError(f"{where}: unknown key 'text'; did you mean formula?")
         if word not in known and not _alike(word, known):
             raise FileError(
                 f"{where}: unknown key {word!r}; a setting of the formula is written "
@@ -350,15 +356,11 @@ def _check_loss(loss: object) -> None:
     raise SettingError(f"loss must be a loss, as in loss=cf.SoftmaxCrossEntropy(), got {got}; {mend}")
 
 
-def _checked_shape(shape: Any) -> Shape:
-    whole = isinstance(shape, Sequence) and not isinstance(shape, str)
-    if not whole or not shape or not all(_is_extent(extent) for extent in shape):
-        raise ShapeError(
-            f"input_shape must be the shape of one input, without the batch axis, in whole numbers from 1, "
-            f"as in (1, 28, 28), got {shape!r}"
+def _check_activation(last: Layer, loss: Loss | None) -> None:
+    """A loss that holds its own activation is not given the activated output."""
+    if loss is not None and loss.activation is not None and type(last) is type(loss.activation):
+        kind = type(last).__name__
+        raise SettingError(
+            f"{type(loss).__name__} holds the {kind.lower()} already, and the last layer is {kind}(): leave "
+            f"that layer out; predict applies it"
         )
-    return tuple(int(extent) for extent in shape)
-
-
-def _is_extent(extent: object) -> bool:
-    return isinstance(extent, int | np.integer) and not isinstance(extent, bool) and int(extent) >= 1

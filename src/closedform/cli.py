@@ -220,10 +220,12 @@ def _train_into(
 
 
 def _summary(options: argparse.Namespace) -> int:
-    from closedform.files import read_toml
-    from closedform.summary import summary
+    from closedform.files import load_model, read_toml
+    from closedform.summary import summary, writable
 
-    print(summary(read_toml(options.net)))
+    is_model = options.net.suffix == ".safetensors"
+    architecture = load_model(options.net)[0] if is_model else read_toml(options.net)
+    print(writable(summary(architecture), sys.stdout))
     return 0
 
 

@@ -95,9 +95,17 @@ class Network:
         return network
 
     @classmethod
-    def from_toml(cls, path: PathLike, seed: int = 0) -> Network:
-        """A network with fresh parameters, its architecture read from a TOML file."""
-        return cls.from_architecture(read_toml(path), seed)
+    def from_toml(
+        cls, path: PathLike, seed: int = 0, engine: str = "reference", threads: int | None = None
+    ) -> Network:
+        """A network with fresh parameters, its architecture read from a TOML file.
+
+        Raises
+        ------
+        FileError
+            Where the file cannot be read or describes no network.
+        """
+        return cls.from_architecture(read_toml(path), seed, engine, threads)
 
     def _settle(self, architecture: Architecture, seed: int, engine: str, threads: int | None) -> None:
         if engine not in ENGINES:
@@ -191,9 +199,11 @@ class Network:
 
     def summary(self) -> None:
         """Print a table: layer, output shape, parameters, and the arithmetic behind both."""
-        from closedform.summary import summary
+        import sys
 
-        print(summary(self.architecture))
+        from closedform.summary import summary, writable
+
+        print(writable(summary(self.architecture), sys.stdout))
 
     def __repr__(self) -> str:
         layers = ", ".join(map(str, self.layers))
@@ -254,12 +264,14 @@ class Network:
         Returns
         -------
         y, pullback
-            The output, and the function ``dy -> (dx, gradients by key)``.
+            The output, and the function ``dy -> (dx, gradients by key)``; it goes on with the input and the
+            parameters as they were here, whatever becomes of them.
         """
-        inputs = self._some(x)
+        inputs = np.array(self._some(x))
         seed = self.seed if rng is None else _seed("rng", rng)
+        parameters = Parameters(self.architecture, self._flat.copy())
         with self._limit():
-            y, trace = self._engine.forward(inputs, self._parameters, training=training, seed=seed)
+            y, trace = self._engine.forward(inputs, parameters, training=training, seed=seed)
 
         def pullback(dy: Any) -> tuple[Array, dict[str, Array]]:
             gradient = as_numbers(dy, "dy").astype(np.float32, copy=False)
@@ -273,7 +285,7 @@ class Network:
                 raise TypeError("the gradient in the input was asked for")
             return dx, gradients
 
-        return y, pullback
+        return y.copy(), pullback
 
     def gradients(
         self, x: Any, y: Any, *, wrt_input: bool = False, step: int = 0
@@ -467,8 +479,15 @@ class Network:
             raise type(error)(f"validation_data: {error}") from None
 
 
-def load(path: PathLike) -> Network:
+def load(path: PathLike, engine: str = "reference", threads: int | None = None) -> Network:
     """Read a model that `Network.save` wrote.
+
+    Parameters
+    ----------
+    path
+        The safetensors file.
+    engine, threads
+        As for `Network`.
 
     Raises
     ------
@@ -476,7 +495,7 @@ def load(path: PathLike) -> Network:
         Where the file cannot be read, is of a newer version, or holds something else.
     """
     architecture, parameters, seed = load_model(path)
-    network = Network.from_architecture(architecture, seed)
+    network = Network.from_architecture(architecture, seed, engine, threads)
     network.parameters = parameters
     return network
 

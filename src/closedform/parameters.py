@@ -36,6 +36,10 @@ class Parameters(MutableMapping[str, Array]):
             raise SettingError(f"the network has no parameter {key!r}; {nearest(str(key), self._views)}")
         return self._views[key]
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter, or the default where the network has none of that name."""
+        return self._views.get(key, default)
+
     def __setitem__(self, key: str, value: Any) -> None:
         self[key][...] = self.fitting(key, value)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TextIO
 
 from closedform.architecture import Architecture, Parameter
 from closedform.formula.extents import Shape
 from closedform.layers.base import shape_text
 from closedform.layers.windows import Windowed
+
+_PLAIN = str.maketrans({"─": "-", "−": "-", "·": "*", "⌈": "ceil(", "⌉": ")"})
 
 
 def summary(architecture: Architecture) -> str:
@@ -30,6 +33,15 @@ def summary(architecture: Architecture) -> str:
             lines.append("  ".join("─" * width for width in (*widths[:3], max(len("arithmetic"), 10))))
     lines.append(f"{architecture.parameter_count:,} parameters" + _loss(architecture))
     return "\n".join(lines)
+
+
+def writable(text: str, stream: TextIO | None) -> str:
+    """The text, with plain signs for those of mathematics where the stream's encoding lacks them."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN)
+    return text
 
 
 def _loss(architecture: Architecture) -> str:

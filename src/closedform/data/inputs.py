@@ -64,7 +64,7 @@ def as_inputs(x: Any, input_shape: tuple[int, ...]) -> NDArray[np.float32]:
         array = array[:, None]
     if array.shape[1:] != input_shape or array.ndim != len(input_shape) + 1:
         raise ShapeError(_misfit(array.shape, input_shape))
-    if array.dtype == np.uint8:
+    if array.dtype == np.uint8 and len(input_shape) == 3:
         return array.astype(np.float32) / np.float32(255)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which `finite` names
         return array.astype(np.float32, copy=False)

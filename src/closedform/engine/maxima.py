@@ -41,6 +41,8 @@ def first_maximum(terms: Array, axes: int, allowed: Array | None) -> Array:
     """
     lengths = terms.shape[terms.ndim - axes :]
     outer = terms.ndim - axes
+    if math.prod(lengths) > _FEW:
+        return _first_of_many(beyond(terms, allowed), outer, allowed)
     best = maximum(terms, axes)
     has_nan = bool(np.isnan(best).any())
     check_allowed = allowed is not None and bool(np.isneginf(best).any())
@@ -59,6 +61,18 @@ def first_maximum(terms: Array, axes: int, allowed: Array | None) -> Array:
         if at != offsets[-1]:
             open_places ^= here
     return result
+
+
+def _first_of_many(terms: Array, outer: int, allowed: Array | None) -> Array:
+    """The same by one search through each window: NumPy's is the first in row order, and the first NaN."""
+    rows = terms.reshape(*terms.shape[:outer], -1)
+    at = rows.argmax(axis=-1)[..., None]
+    if allowed is not None:  # where every term is minus infinity, the first that takes part
+        ties = np.isneginf(np.take_along_axis(rows, at, -1))
+        at = np.where(ties, (allowed != 0).reshape(rows.shape).argmax(axis=-1)[..., None], at)
+    result = np.zeros(rows.shape, terms.dtype)
+    np.put_along_axis(result, at, 1, -1)
+    return result.reshape(terms.shape)
 
 
 def beyond(terms: Array, allowed: Array | None) -> Array:

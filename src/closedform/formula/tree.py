@@ -109,12 +109,15 @@ class Bracket:
 Expression: TypeAlias = Number | Access | Jacobian | Plus | Times | Power | Function | Reduce | Bracket
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Equation:
     """One line of index notation, ``left = right``."""
 
     left: Access
     right: Expression
+
+    def __repr__(self) -> str:
+        return f"Equation({str(self)!r})"
 
     def __str__(self) -> str:
         from closedform.formula.notation import text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -61,6 +61,11 @@ class Layer(ABC):
     def check_input(self, input_shape: Shape) -> None:  # noqa: B027
         """Raise a ShapeError where the layer cannot take this input (without its batch axis)."""
 
+    @property
+    def by_shape(self) -> tuple[str, ...]:
+        """The settings of the formula whose values depend on the input's shape."""
+        return ()
+
     def draw(self, shape: Shape, draw: Draw) -> dict[str, Array]:
         """The tensors that the layer draws itself in training, for an input of this shape (N, ...)."""
         return {}
@@ -94,6 +99,8 @@ class Layer(ABC):
         ShapeError
             Where the layer cannot take such an input.
         """
+        if input_shape != ():  # of which the layer itself says what it needs
+            input_shape = checked_shape(input_shape)
         self.check_input(input_shape)
         line, bindings = self.written(input_shape)
         return solve(parsed_line(line, frozenset(bindings)), {INPUT: (batch, *input_shape)}, bindings)
@@ -129,10 +136,9 @@ class Layer(ABC):
         tensor
             A tensor of the formula, ``"X"``, ``"W"``, ``"b"``, or its public name, ``"weight"``.
         input_shape
-            The shape of one input; without it the derivation is made for a shape at which no two sizes
-            coincide, which is right for all.
+            The shape of one input; without it the derivation is made for a sample, and holds for all.
         """
-        shape = self.sample_input_shape if input_shape is None else tuple(input_shape)
+        shape = self.sample_input_shape if input_shape is None else checked_shape(input_shape)
         known = {self.public_name(t): t for t in self.formula.tensors} | {"input": INPUT}
         known |= {t: t for t in self.formula.tensors}
         if tensor not in known:
@@ -233,7 +239,8 @@ def derivation(layer: Layer, tensor: str, input_shape: Shape, batch: int) -> Der
     from closedform.formula.derive import derive
 
     sizes = layer.sizes(input_shape, batch)
-    return derive(layer.formula_for(input_shape), tensor, sizes, facts=layer.facts())
+    equation = layer.formula_for(input_shape)
+    return derive(equation, tensor, sizes, facts=layer.facts(), keep=layer.by_shape)
 
 
 @lru_cache(maxsize=1024)
@@ -306,3 +313,24 @@ def needs_image(layer: Layer, input_shape: Shape) -> None:
 def shape_text(shape: Shape) -> str:
     """A shape as it is written in messages."""
     return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def checked_shape(shape: Any) -> Shape:
+    """The shape of one input as a tuple of ints.
+
+    Raises
+    ------
+    ShapeError
+        For anything else.
+    """
+    whole = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not whole or not shape or not all(_is_extent(extent) for extent in shape):
+        raise ShapeError(
+            f"input_shape must be the shape of one input, without the batch axis, in whole numbers from 1, "
+            f"as in (1, 28, 28), got {shape!r}"
+        )
+    return tuple(int(extent) for extent in shape)
+
+
+def _is_extent(extent: object) -> bool:
+    return isinstance(extent, int | np.integer) and not isinstance(extent, bool) and int(extent) >= 1

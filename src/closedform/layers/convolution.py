@@ -14,6 +14,8 @@ from closedform.layers.windows import Padding, Pair, Windowed
 class Conv2d(Windowed):
     """Convolution of images with filters, one for each output channel.
 
+    "Convolution" is cross-correlation, as in the whole field: the kernel is not turned around.
+
     Parameters
     ----------
     out_channels : int
@@ -21,11 +23,14 @@ class Conv2d(Windowed):
     kernel_size, stride, dilation : int or (int, int)
         Height and width R×S of the kernels, the step from one window to the next, and the step inside one.
     padding : int, (int, int), "valid" or "same"
-        Zeros around the image; "same" gives ⌈H/stride⌉×⌈W/stride⌉ outputs.
+        Zeros around the image; "valid" is none; with "same" the output's height and width are the image's,
+        divided by the stride and rounded up.
     groups : int
         Input and output channels are split into that many groups, each convolved alone.
     bias : bool
         Whether a number is added to each output channel.
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------
@@ -36,7 +41,8 @@ class Conv2d(Windowed):
     SettingError
         For a setting outside its range, or `groups` that does not divide K.
     ShapeError
-        Where the channels do not divide by `groups` or the window is larger than the padded image.
+        Where the input is not an image, its channels do not divide by `groups`, or the window is larger than
+        the padded image.
 
     References
     ----------
@@ -85,11 +91,8 @@ class Conv2d(Windowed):
 
     @property
     def sample_input_shape(self) -> Shape:
-        """Two channels in each group, or four."""
-        return (
-            max(4, 2 * self.groups) if self.groups == 1 else 2 * self.groups,
-            *super().sample_input_shape[1:],
-        )
+        """Two channels in each group, four without groups."""
+        return 4 if self.groups == 1 else 2 * self.groups, *super().sample_input_shape[1:]
 
     def check_input(self, input_shape: Shape) -> None:
         """The channels divide by the groups, and the window fits."""
@@ -104,9 +107,11 @@ class Conv2d(Windowed):
 class DepthwiseConv2d(Windowed):
     """Convolution of each channel with a kernel of its own.
 
+    "Convolution" is cross-correlation, as in `Conv2d`.
+
     Parameters
     ----------
-    kernel_size, stride, padding, dilation, bias
+    kernel_size, stride, padding, dilation, bias, name
         As in `Conv2d`.
 
     Shapes
@@ -152,11 +157,13 @@ class DepthwiseConv2d(Windowed):
 class ChannelSummedConv2d(Windowed):
     """Convolution of the sum of the input channels with one kernel for each output channel.
 
-    The filters have no axis of input channels; the engines sum the channels first, once.
+    A variant for teaching: the kernels have no axis of input channels, and no standard layer of the field is
+    like it; for the usual convolution use `Conv2d`.  The engines sum the channels first, once.
+    "Convolution" is cross-correlation, as in `Conv2d`.
 
     Parameters
     ----------
-    out_channels, kernel_size, stride, padding, bias
+    out_channels, kernel_size, stride, padding, bias, name
         As in `Conv2d`.
 
     Shapes
@@ -172,6 +179,8 @@ class ChannelSummedConv2d(Windowed):
     --------
     >>> ChannelSummedConv2d(2, 2).parameter_shapes((3, 3, 3))
     {'weight': (2, 2, 2), 'bias': (2,)}
+    >>> print(ChannelSummedConv2d(2, 2).formula)
+    Y[n,q,i,j] = b[q] + sum[p,u,v] W[q,u,v] * X[n,p,s*i+u-t,s*j+v-t]
     """
 
     out_channels: int

@@ -27,7 +27,7 @@ class Formula(Layer):
         The line.  It defines ``Y`` and reads the input ``X`` (``X2``, ... for layers with several); the
         first axis of both is the example.  Every other tensor is a parameter under its own name.
     name : str, optional
-        The layer's name.
+        The layer's name, used in parameter keys and messages.
     initial : dict, optional
         How parameters begin: "zeros", "ones" or "scaled" (He or Glorot).  A parameter that is only added
         begins at 0, any other scaled.
@@ -43,7 +43,10 @@ class Formula(Layer):
     FormulaError
         Where the line cannot be read, with a caret under the place.
     SettingError
-        Where a setting is not a number, or no part of the line.
+        Where a setting is not a number, or no part of the line; where `initial` names no parameter or no
+        known beginning; for a `name` that is not allowed.
+    ShapeError
+        Where the line's sizes do not fit an input.
 
     Examples
     --------

@@ -19,6 +19,8 @@ class Dense(Layer):
         The number of outputs, O.
     bias : bool
         Whether a number is added to each output.
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------
@@ -30,6 +32,10 @@ class Dense(Layer):
         For a setting outside its range.
     ShapeError
         Where the input is not a row of features: put a `Flatten` before.
+
+    References
+    ----------
+    D. Rumelhart, G. Hinton, R. Williams, "Learning representations by back-propagating errors", 1986.
 
     Examples
     --------
@@ -68,9 +74,21 @@ class Dense(Layer):
 class Flatten(Layer):
     """The entries of each example in one row, the last axis moving fastest.
 
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
+
     Shapes
     ------
     x (N, C, H, W), y (N, C·H·W); likewise for any number of axes
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    ShapeError
+        Where the examples have no axis.
 
     Examples
     --------

@@ -16,12 +16,16 @@ from closedform.layers.windows import Padding, Pair, Windowed
 class LocallyConnected2d(Windowed):
     """Convolution whose every output position has its own filters and bias.
 
+    "Convolution" is cross-correlation, as in `Conv2d`.
+
     Parameters
     ----------
     out_channels, kernel_size, stride, padding
         As in `Conv2d`.
     bias : bool or "shared"
-        A bias for every output position (True), one for each output channel ("shared"), or none.
+        A bias for every output position (True), one for each output channel ("shared"), or none (False).
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------

@@ -17,7 +17,13 @@ TARGET = "T"
 
 @dataclass(frozen=True, repr=False)
 class Loss(Layer):
-    """A layer that ends in one number.  It reads the network's output X and the targets T."""
+    """A layer that ends in one number.  It reads the network's output X and the targets T.
+
+    Parameters
+    ----------
+    name : str, optional
+        Taken as by every layer; a loss has no parameter keys, and messages call it by its class.
+    """
 
     given = (TARGET,)
 
@@ -58,9 +64,33 @@ class SoftmaxCrossEntropy(Loss):
 
     Its gradient is the probabilities minus the labels, divided by the number of examples.
 
+    Parameters
+    ----------
+    name : str, optional
+        Taken as by every layer; a loss has no parameter keys, and messages call it by its class.
+
     Shapes
     ------
     logits (N, K), labels (N,) integers from 0 to K − 1
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    ShapeError
+        Where the network does not end in rows of logits.
+    DataError
+        In training and evaluation, for labels that are not integers in range.
+
+    References
+    ----------
+    J. Bridle, "Probabilistic interpretation of feedforward classification network outputs, with relationships
+    to statistical pattern recognition", 1990.
+
+    Examples
+    --------
+    >>> print(SoftmaxCrossEntropy().formula)
+    L = -1/|n| * sum[n,k] T[n,k] * log(exp(X[n,k]) / sum[m] exp(X[n,m]))
     """
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
@@ -102,9 +132,27 @@ class SigmoidBinaryCrossEntropy(Loss):
 
     Its gradient is the probability minus the label, divided by the number of examples.
 
+    Parameters
+    ----------
+    name : str, optional
+        Taken as by every layer; a loss has no parameter keys, and messages call it by its class.
+
     Shapes
     ------
     logits (N, 1), labels (N,) integers 0 or 1
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    ShapeError
+        Where the network does not end in one logit for each example.
+    DataError
+        In training and evaluation, for labels other than 0 and 1.
+
+    References
+    ----------
+    S. Solla, E. Levin, M. Fleisher, "Accelerated learning in layered neural networks", 1988.
     """
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
@@ -145,9 +193,26 @@ class SigmoidBinaryCrossEntropy(Loss):
 class MeanSquaredError(Loss):
     """The mean of the squared differences over all examples and outputs.
 
+    Parameters
+    ----------
+    name : str, optional
+        Taken as by every layer; a loss has no parameter keys, and messages call it by its class.
+
     Shapes
     ------
-    outputs (N, ...), targets of the same shape
+    outputs (N, ...), targets of the same shape; (N,) will do for outputs (N, 1)
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    DataError
+        In training and evaluation, for targets of another shape, or that are not finite numbers.
+
+    Examples
+    --------
+    >>> print(MeanSquaredError().formula)
+    L = 1/(|k|*|n|) * sum[n,k] (X[n,k] - T[n,k])^2
     """
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:

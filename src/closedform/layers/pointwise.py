@@ -22,7 +22,7 @@ class _Pointwise(Layer):
 
     @abstractmethod
     def value(self) -> str:
-        """The function of ``x``."""
+        """The function, with ``{x}`` where the entry stands."""
 
     def constants(self) -> dict[str, Value]:
         """The settings that the function reads."""
@@ -31,25 +31,40 @@ class _Pointwise(Layer):
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """The same for any number of axes."""
         indices = ",".join(index_names(len(input_shape) + 1))
-        return f"Y[{indices}] = {self.value().replace('x', f'X[{indices}]')}", self.constants()
+        return f"Y[{indices}] = {self.value().format(x=f'X[{indices}]')}", self.constants()
 
 
 @dataclass(frozen=True, repr=False)
 class ReLU(_Pointwise):
     """The positive part of each entry; its derivative at 0 is 0.
 
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
+
     Shapes
     ------
-    x and y alike, any shape
+    x and y alike, any shape with the examples first
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
 
     References
     ----------
     V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
+
+    Examples
+    --------
+    >>> print(ReLU().formula)
+    Y[n,c,i,j] = relu(X[n,c,i,j])
     """
 
     def value(self) -> str:
-        """max(x, 0)"""
-        return "relu(x)"
+        """The positive part."""
+        return "relu({x})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,15 +76,27 @@ class LeakyReLU(_Pointwise):
     Parameters
     ----------
     negative_slope : float
-        The multiple.
+        The multiple, from 0.
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------
-    x and y alike, any shape
+    x and y alike, any shape with the examples first
+
+    Raises
+    ------
+    SettingError
+        For a slope that is not a finite number from 0, or a `name` that is not allowed.
 
     References
     ----------
     A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
+
+    Examples
+    --------
+    >>> print(LeakyReLU(0.1).formula)
+    Y[n,c,i,j] = relu(X[n,c,i,j]) + k * X[n,c,i,j] * [X[n,c,i,j] <= 0]
     """
 
     negative_slope: float = 0.01
@@ -81,8 +108,8 @@ class LeakyReLU(_Pointwise):
         )
 
     def value(self) -> str:
-        """x above 0, k·x below."""
-        return "relu(x) + k * x * [x <= 0]"
+        """The entry above 0, the multiple of it elsewhere."""
+        return "relu({x}) + k * {x} * [{x} <= 0]"
 
     def constants(self) -> dict[str, Value]:
         """The slope, as the decimal number that was written."""
@@ -91,39 +118,86 @@ class LeakyReLU(_Pointwise):
 
 @dataclass(frozen=True, repr=False)
 class Sigmoid(_Pointwise):
-    """The logistic function 1/(1 + exp(−x)).
+    """The logistic function, which takes every number to one between 0 and 1.
+
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------
-    x and y alike, any shape
+    x and y alike, any shape with the examples first
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+
+    Examples
+    --------
+    >>> print(Sigmoid().formula)
+    Y[n,c,i,j] = sigmoid(X[n,c,i,j])
     """
 
     def value(self) -> str:
-        """1/(1 + exp(-x))"""
-        return "sigmoid(x)"
+        """The logistic function."""
+        return "sigmoid({x})"
 
 
 @dataclass(frozen=True, repr=False)
 class Tanh(_Pointwise):
     """The hyperbolic tangent.
 
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
+
     Shapes
     ------
-    x and y alike, any shape
+    x and y alike, any shape with the examples first
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
     """
 
     def value(self) -> str:
-        """tanh"""
-        return "tanh(x)"
+        """The hyperbolic tangent."""
+        return "tanh({x})"
 
 
 @dataclass(frozen=True, repr=False)
 class Softmax(Layer):
     """Positive numbers that sum to 1 over the classes (axis 1); for the loss use `SoftmaxCrossEntropy`.
 
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
+
     Shapes
     ------
-    x and y (N, K) or (N, K, H, W)
+    x and y (N, K), (N, K, H, W), or with any further axes
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    ShapeError
+        Where the input has no axis of classes.
+
+    References
+    ----------
+    J. Bridle, "Probabilistic interpretation of feedforward classification network outputs, with relationships
+    to statistical pattern recognition", 1990.
+
+    Examples
+    --------
+    >>> print(Softmax().formula)
+    Y[n,k] = exp(X[n,k]) / sum[m] exp(X[n,m])
     """
 
     @property
@@ -134,7 +208,7 @@ class Softmax(Layer):
     def check_input(self, input_shape: Shape) -> None:
         """At least the axis of the classes."""
         if not input_shape:
-            raise ShapeError(f"Softmax expects classes on axis 1, got {shape_text(input_shape)}")
+            raise ShapeError(f"Softmax: expects classes on axis 1, got {shape_text(input_shape)}")
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
         """Each exponential over the sum of all."""
@@ -143,8 +217,8 @@ class Softmax(Layer):
 
 
 @dataclass(frozen=True, repr=False)
-class Dropout(_Pointwise):
-    """In training each entry is dropped with probability p and the others are divided by 1 − p.
+class Dropout(Layer):
+    """In training each entry is dropped with probability `p`, the others divided by that of staying.
 
     The mask ``M`` is a tensor of the formula like any other.  It is drawn from a counter-based generator
     keyed by seed, step, layer, image and entry, so that it does not depend on the batch or on threads.
@@ -154,14 +228,26 @@ class Dropout(_Pointwise):
     ----------
     p : float
         The probability of dropping, from 0 to below 1.
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------
-    x and y alike, any shape
+    x and y alike, any shape with the examples first
+
+    Raises
+    ------
+    SettingError
+        For `p` outside its range, or a `name` that is not allowed.
 
     References
     ----------
     N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+
+    Examples
+    --------
+    >>> print(Dropout(0.5).formula)
+    Y[n,c,i,j] = M[n,c,i,j] * X[n,c,i,j]
     """
 
     p: float = 0.5
@@ -171,10 +257,6 @@ class Dropout(_Pointwise):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "p", _real(self, "p", self.p, 1.0))
-
-    def value(self) -> str:
-        """The mask holds 0 and 1/(1-p)."""
-        return "M * x"
 
     def draw(self, shape: Shape, draw: Draw) -> dict[str, Array]:
         """The mask."""

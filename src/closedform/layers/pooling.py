@@ -46,6 +46,8 @@ class AvgPool2d(_Pool):
         The kernel size where it is not given.
     count_include_pad : bool
         Whether a window at the border is divided by its whole size or by its entries inside the image.
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
 
     Shapes
     ------
@@ -54,7 +56,11 @@ class AvgPool2d(_Pool):
     Raises
     ------
     SettingError, ShapeError
-        As in `Conv2d`; and where the padding is not smaller than the kernel.
+        As in `Conv2d`; and a SettingError where the padding is not smaller than the kernel.
+
+    References
+    ----------
+    Y. LeCun et al., "Handwritten digit recognition with a back-propagation network", 1990.
 
     Examples
     --------
@@ -89,7 +95,7 @@ class MaxPool2d(_Pool):
 
     Parameters
     ----------
-    kernel_size, stride, padding
+    kernel_size, stride, padding, name
         As in `AvgPool2d`.
 
     Shapes
@@ -100,6 +106,10 @@ class MaxPool2d(_Pool):
     ------
     SettingError, ShapeError
         As in `AvgPool2d`.
+
+    References
+    ----------
+    J. Weng, N. Ahuja, T. Huang, "Cresceptron: a self-organizing neural network which grows adaptively", 1992.
 
     Examples
     --------
@@ -129,13 +139,30 @@ class _GlobalPool(Layer):
 class GlobalAvgPool2d(_GlobalPool):
     """The mean of each channel.
 
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
+
     Shapes
     ------
     x (N, C, H, W), y (N, C)
 
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    ShapeError
+        Where the input is not an image.
+
     References
     ----------
     M. Lin, Q. Chen, S. Yan, "Network in network", 2014.
+
+    Examples
+    --------
+    >>> print(GlobalAvgPool2d().formula)
+    Y[n,c] = 1/(|i|*|j|) * sum[i,j] X[n,c,i,j]
     """
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:
@@ -147,9 +174,31 @@ class GlobalAvgPool2d(_GlobalPool):
 class GlobalMaxPool2d(_GlobalPool):
     """The maximum of each channel; its gradient goes to the first one in row order.
 
+    Parameters
+    ----------
+    name : str, optional
+        The layer's name, used in parameter keys and messages.
+
     Shapes
     ------
     x (N, C, H, W), y (N, C)
+
+    Raises
+    ------
+    SettingError
+        For a name that does not begin with a letter, or holds more than letters, digits, - and _.
+    ShapeError
+        Where the input is not an image.
+
+    References
+    ----------
+    M. Oquab, L. Bottou, I. Laptev, J. Sivic, "Is object localization for free? Weakly-supervised learning
+    with convolutional neural networks", 2015.
+
+    Examples
+    --------
+    >>> print(GlobalMaxPool2d().formula)
+    Y[n,c] = max[i,j] X[n,c,i,j]
     """
 
     def written(self, input_shape: Shape) -> tuple[str, dict[str, Value]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from closedform.errors import SettingError, ShapeError
@@ -51,12 +51,17 @@ def window_bindings(
     return found
 
 
-def merged(line: str, bindings: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
-    """The line with s for s1 and s2 where both axes have the same value; likewise d and t."""
+def merged(
+    line: str, bindings: Mapping[str, Value], apart: Sequence[str] = ()
+) -> tuple[str, dict[str, Value]]:
+    """The line with s for s1 and s2 where both axes have the same value; likewise d and t.
+
+    Those in `apart` keep their own names.
+    """
     values = dict(bindings)
     for letter in "sdt":
         first, second = f"{letter}1", f"{letter}2"
-        if first in values and values[first] == values.get(second):
+        if first in values and first not in apart and values[first] == values.get(second):
             line = re.sub(rf"\b{letter}[12]\b", letter, line)
             values[letter] = values.pop(first)
             del values[second]
@@ -110,7 +115,12 @@ class Windowed(Layer):
         """The line with one letter for both axes where they agree."""
         needs_image(self, input_shape)
         bindings = window_bindings(input_shape, self.kernel_size, self.stride, self.padding, self.spread)
-        return merged(self.line(), {**bindings, **self.fixed()})
+        return merged(self.line(), {**bindings, **self.fixed()}, self.by_shape)
+
+    @property
+    def by_shape(self) -> tuple[str, ...]:
+        """The padding, where "same" makes it depend on the image."""
+        return ("t1", "t2") if isinstance(self.padding, str) else ()
 
     def check_input(self, input_shape: Shape) -> None:
         """Raise a ShapeError where the window does not fit the padded image."""

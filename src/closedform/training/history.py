@@ -17,7 +17,7 @@ class History:
     epoch
         The epochs, counted from 0.
     seconds
-        How long each took.
+        How long each epoch took, in seconds of wall-clock time.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -25,7 +25,15 @@ class History:
     seconds: list[float] = field(default_factory=list)
 
     def append(self, figures: dict[str, float], seconds: float) -> None:
-        """Add an epoch."""
+        """Add an epoch.
+
+        Parameters
+        ----------
+        figures : dict of float
+            The epoch's numbers by key, as in `history`.
+        seconds : float
+            How long it took, in seconds.
+        """
         self.epoch.append(len(self.epoch))
         self.seconds.append(seconds)
         for key, value in figures.items():

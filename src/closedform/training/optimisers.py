@@ -30,7 +30,18 @@ _BLOCK = 1 << 14
 
 @dataclass(frozen=True)
 class Optimizer(ABC):
-    """A rule that moves parameters against their gradients."""
+    """A rule that moves parameters against their gradients.
+
+    Parameters
+    ----------
+    learning_rate : float
+        How far an update moves, from 0; each rule says what it multiplies.
+
+    Raises
+    ------
+    SettingError
+        For a setting outside its range.
+    """
 
     learning_rate: float
 
@@ -300,7 +311,7 @@ class AdamW(Adam):
     learning_rate, betas, eps : float, tuple of two float, float
         As for `Adam`.
     weight_decay : float
-        Every update first multiplies the parameters with 1 − learning_rate·weight_decay; from 0.
+        Every update first takes from each parameter this share of it times the learning rate; from 0.
 
     Raises
     ------

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from closedform.formula.naming.name import Name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """One step of a derivation.
 
@@ -78,11 +78,14 @@ class Step:
     equation: Equation
     reason: str
 
+    def __repr__(self) -> str:
+        return f"<Step {self.rule}: {self.equation}>"
+
     def __str__(self) -> str:
         return f"{self.rule:13s}{self.equation}\n{'':13s}{self.reason}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Derivation:
     """How a gradient follows from a formula.
 
@@ -100,6 +103,8 @@ class Derivation:
         Each stands after those that it needs itself.
     sizes
         Extents and shapes of everything that the steps mention.
+    keep
+        Settings that stayed symbols though they are 0 or 1.
     """
 
     of: Equation
@@ -107,6 +112,7 @@ class Derivation:
     steps: tuple[Step, ...]
     definitions: tuple[Equation, ...]
     sizes: Sizes
+    keep: tuple[str, ...] = ()
 
     @property
     def result(self) -> Equation:
@@ -140,19 +146,23 @@ class Derivation:
         known = self.definitions
         if self.of.left.subscripts:
             known = (Equation(self.of.left, self.of.right), *known)
-        return derive(self.result, by, self.sizes, definitions=known, facts=facts)
+        return derive(self.result, by, self.sizes, definitions=known, facts=facts, keep=self.keep)
 
     def latex(self) -> str:
-        """The steps as an ``aligned`` LaTeX block, one line a step with its rule, then the definitions."""
-        lines = [rf"{_aligned(step.equation)} && \text{{{step.rule}}}" for step in self.steps]
+        """The formula, the steps and the definitions as an ``aligned`` LaTeX block, a rule beside each."""
+        lines = [rf"{_aligned(self.of)} && \text{{formula}}"]
+        lines += [rf"{_aligned(step.equation)} && \text{{{step.rule}}}" for step in self.steps]
         lines += [rf"{_aligned(definition)} && \text{{where}}" for definition in self.definitions]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
 
+    def __repr__(self) -> str:
+        return f"<Derivation in {len(self.steps)} steps: {self.result}>"
+
     def __str__(self) -> str:
-        lines = [str(step) for step in self.steps]
+        lines = [f"{'formula':13s}{self.of}", *map(str, self.steps)]
         lines += [f"{'where':13s}{definition}" for definition in self.definitions]
         return "\n".join(lines)
 
@@ -173,6 +183,7 @@ def derive(
     *,
     definitions: Sequence[Equation] = (),
     facts: Sequence[str] = (),
+    keep: Collection[str] = (),
 ) -> Derivation:
     """The gradient of the loss in one tensor of a formula.
 
@@ -188,20 +199,28 @@ def derive(
         What names in the formula stand for, where they may depend on the tensor.
     facts
         Tensors that sum to 1 along the last axis (labels).
+    keep
+        Settings that stay symbols though they are 0 or 1, because other sizes give them other values.
 
     Raises
     ------
     FormulaError
         Where the formula does not read the tensor.
     """
-    return _Derivation(equation, by, sizes, definitions, facts).run()
+    return _Derivation(equation, by, sizes, definitions, facts, keep).run()
 
 
 class _Derivation:
     def __init__(
-        self, equation: Equation, by: str, sizes: Sizes, definitions: Sequence[Equation], facts: Sequence[str]
+        self,
+        equation: Equation,
+        by: str,
+        sizes: Sizes,
+        definitions: Sequence[Equation],
+        facts: Sequence[str],
+        keep: Collection[str],
     ):
-        self.original, self.by, self.facts = equation, by, facts
+        self.original, self.by, self.facts, self.keep = equation, by, facts, keep
         self.working = Working(sizes, list(definitions))
         self.steps: list[Step] = []
         self.left = Access("", ())
@@ -248,7 +267,12 @@ class _Derivation:
         mentioned = dict.fromkeys(tensor for equation in equations for tensor in equation.tensors)
         definitions = [d for d in (*working.known, *working.definitions) if d.left.tensor != self.by]
         return Derivation(
-            self.original, self.by, tuple(self.steps), in_order(definitions, mentioned), working.sizes
+            self.original,
+            self.by,
+            tuple(self.steps),
+            in_order(definitions, mentioned),
+            working.sizes,
+            tuple(self.keep),
         )
 
     def applied(self, rule: str, terms: list[Term], reason: str) -> list[Term]:
@@ -258,7 +282,8 @@ class _Derivation:
 
     def settings_written_in(self, equation: Equation) -> Equation:
         """The formula with the settings that are 0 or 1, and the definitions likewise."""
-        values = trivial_settings(equation, self.working.sizes.settings)
+        settings = {n: v for n, v in self.working.sizes.settings.items() if n not in self.keep}
+        values = trivial_settings(equation, settings)
         if not values:
             return equation
         self.working.known = [definition.substitute(values) for definition in self.working.known]

@@ -46,7 +46,7 @@ from closedform.formula.tree import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Name:
     """What a gradient is called.
 
@@ -74,6 +74,9 @@ class Name:
 
     def __str__(self) -> str:
         return self.words
+
+    def __repr__(self) -> str:
+        return f"Name({self.words!r})"
 
 
 def name_of(derivation: Derivation) -> Name | None:

@@ -58,6 +58,7 @@ from closedform.formula.tree import (
 )
 
 _REDUCTIONS = (SUM, MAX, FIRST)
+_NO_REDUCTIONS = ("mean", "avg", "average", "min", "prod", "argmax")
 _RELATIONS = ("=", "<", "<=", ">", ">=", "!=")
 _TURNED = {">": "<", ">=": "<=", "=": "=", "!=": "!="}
 _MAX_LENGTH = 5_000
@@ -291,7 +292,10 @@ class _Parser(Cursor):
         if name in FUNCTIONS:
             return self.function(word)
         if self.next_is("["):
-            return self.access(word)
+            read = self.access(word)
+            if name in _NO_REDUCTIONS and self.token.kind == "name":
+                self.fail(f"unknown reduction {name}: there are {', '.join(_REDUCTIONS)}", word.position)
+            return read
         if self.next_is("("):
             self.fail(f"unknown function {name}: the functions are {', '.join(FUNCTIONS)}", word.position)
         if name[0].isupper() or re.match("d+[A-Z]", name):
