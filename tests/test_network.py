@@ -308,14 +308,14 @@ def test_rows_of_bytes_are_numbers_and_images_of_bytes_are_scaled():
         (
             [cf.Dense(2), cf.Softmax()],
             cf.SoftmaxCrossEntropy(),
-            "SoftmaxCrossEntropy holds the softmax already, and the last layer is Softmax(): leave that layer "
-            "out; predict applies it",
+            "SoftmaxCrossEntropy holds the softmax already, and the last layer is Softmax(): leave that "
+            "layer out; predict applies it",
         ),
         (
             [cf.Dense(1), cf.Sigmoid()],
             cf.SigmoidBinaryCrossEntropy(),
-            "SigmoidBinaryCrossEntropy holds the sigmoid already, and the last layer is Sigmoid(): leave that "
-            "layer out; predict applies it",
+            "SigmoidBinaryCrossEntropy holds the sigmoid already, and the last layer is Sigmoid(): leave "
+            "that layer out; predict applies it",
         ),
     ],
 )
