@@ -309,3 +309,12 @@ def test_json_is_one_line_on_a_terminal_too(folder):
     assert code == 0
     assert json.loads(written)["epochs"] == 1
     assert written.count("\n") == 1
+
+
+def test_summary_of_a_model_is_that_of_its_network(folder, capsys):
+    net = cf.Network.from_toml("sized.toml")
+    net.save("model.safetensors")
+    assert main(["summary", "sized.toml"]) == 0
+    expected = capsys.readouterr()
+    assert main(["summary", "model.safetensors"]) == 0
+    assert capsys.readouterr() == expected

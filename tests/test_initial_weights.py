@@ -199,3 +199,12 @@ def test_the_numbers_of_a_seed_never_change():
     first = [0.16242110, 0.86873225, 0.28455041, 0.66691904]
     expected = [math.sqrt(6 / 4) * (2 * number - 1) for number in first]
     assert weight.ravel().tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_global_pooling_between_a_layer_and_its_relu_does_not_count():
+    def largest(*between):
+        net = cf.Network([cf.Conv2d(4, 3), *between, cf.ReLU()], input_shape=(1, 6, 6))
+        return np.abs(net.parameters["0.weight"]).max()
+
+    assert largest(cf.GlobalMaxPool2d()) == largest()
+    assert largest(cf.GlobalMaxPool2d(), cf.Tanh()) < largest()

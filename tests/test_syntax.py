@@ -659,3 +659,11 @@ def mutations(draw: st.DrawFn) -> str:
 @given(mutations())
 def test_a_damaged_formula_is_a_formula_or_a_formula_error(line):
     holds_or_is_refused(line)
+
+
+def test_a_reduction_that_the_language_lacks_is_named():
+    with pytest.raises(FormulaError) as caught:
+        parse("Y[n,i] = mean[u] X[n,i+u]")
+    assert str(caught.value) == (
+        "unknown reduction mean: there are sum, max, first\n  Y[n,i] = mean[u] X[n,i+u]\n           ^"
+    )

@@ -194,3 +194,10 @@ def test_the_file_has_precedence_over_the_caller(tmp_path):
     path.write_text('[network]\ninput_shape = [2]\nloss = "MeanSquaredError"\n[[layer]]\ntype = "ReLU"\n')
     architecture = read_toml(path, input_shape=(3,), loss=cf.SoftmaxCrossEntropy())
     assert (architecture.input_shape, type(architecture.loss)) == ((2,), cf.MeanSquaredError)
+
+
+def test_the_line_of_a_formula_is_called_formula():
+    values = {"network": {"input_shape": [3]}, "layer": [{"type": "Formula", "text": "Y[n,f] = X[n,f]^2"}]}
+    with pytest.raises(cf.FileError) as caught:
+        cf.Architecture.from_dict(values)
+    assert str(caught.value) == "layer 0 (Formula): unknown key 'text'; did you mean formula?"
