@@ -153,7 +153,7 @@ class Network:
         return self._runner
 
     def _limit(self) -> AbstractContextManager[None]:
-        from closedform.engine.threads import blas_threads
+        from closedform.engine.blas import blas_threads
 
         return blas_threads(self.threads)
 

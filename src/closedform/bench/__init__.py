@@ -1,0 +1,1 @@
+"""How fast this machine trains a few small networks: what ``closedform bench`` measures."""

@@ -1,0 +1,443 @@
+"""What a network computes for one image, as stride tables over the network's own tensors.
+
+Every layer's formula and its gradients are lowered for a batch of one.  Tensors get names that hold for
+the whole network: ``x0`` is the input and ``x3`` what the third layer gives, ``dx3`` the loss's gradient in
+it, ``2.W`` and ``2.dW`` a parameter of layer 2 and its gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal
+
+from closedform.architecture import Architecture
+from closedform.formula.derive import derive
+from closedform.formula.extents import Shape, Sizes, solve
+from closedform.formula.subscripts import Polynomial, extent_of
+from closedform.formula.syntax import parse
+from closedform.formula.table import Slot
+from closedform.formula.table.lowering import lower
+from closedform.formula.table.tables import Place
+from closedform.formula.tree import (
+    Access,
+    Equation,
+    Expression,
+    Function,
+    Number,
+    Reduce,
+    accesses,
+    rebuild,
+    walk,
+)
+from closedform.layers import Dense, Dropout, Flatten, Layer
+from closedform.layers.base import INPUT, OUTPUT, derivation
+
+Source = Literal["none", "loss", "given"]
+
+LOSS, TARGET = "loss", "targets"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What is to be computed.
+
+    Attributes
+    ----------
+    source
+        Where the gradient in the output comes from: nowhere, the loss, or the caller.
+    training
+        Whether layers that draw do so.
+    wrt_input
+        Whether the gradient in the network's input is wanted.
+    """
+
+    source: Source = "none"
+    training: bool = False
+    wrt_input: bool = False
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the network for one image.
+
+    Attributes
+    ----------
+    shape
+        Its shape, a batch of one where it has a batch axis.
+    role
+        ``image`` for what every image has its own of, ``parameter``, ``gradient`` of a parameter,
+        ``shared`` for what is worked out from parameters alone, ``constant``.
+    contents
+        The entries of a constant.
+    """
+
+    shape: Shape
+    role: Literal["image", "parameter", "gradient", "shared", "constant"]
+    contents: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stride table, its slots as entries of the network's tensors.
+
+    `position` is that of its layer; the loss comes behind the last.
+    """
+
+    label: str
+    position: int
+    loops: tuple[tuple[str, int], ...]
+    out: Place
+    inputs: tuple[Place, ...]
+    reduced: tuple[int, ...]
+    reduction: str | None
+    factor: Fraction
+    accumulate: bool
+    body: Expression | None
+    guards: tuple[Place, ...]
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """The extent of each loop."""
+        return tuple(extent for _, extent in self.loops)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every place that is touched, the output first."""
+        return (self.out, *self.inputs, *self.guards)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A mask: each entry is dropped with a probability, the others are divided by that of staying."""
+
+    tensor: str
+    layer: int
+    drop: float
+
+
+@dataclass
+class Passes:
+    """The tables of a forward pass and, where there is one, of the backward pass.
+
+    Attributes
+    ----------
+    tensors
+        By name.
+    forward, backward
+        In order.
+    draws
+        The masks that must be drawn before the forward pass.
+    output
+        The tensor that the last layer gives.
+    input_gradient
+        The gradient in the input, where it is wanted.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    forward: list[Step] = field(default_factory=list)
+    backward: list[Step] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
+    output: str = "x0"
+    input_gradient: str | None = None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One formula of the network: a layer's, or that of a flattening and the dense layer behind it."""
+
+    position: int
+    equation: Equation
+    sizes: Sizes
+    layer: Layer | None
+    before: int
+    after: int
+    parameters: Mapping[str, str]
+
+
+def passes(architecture: Architecture, mode: Mode, batch: int = 1) -> Passes:
+    """The tables of a network in a mode.
+
+    Parameters
+    ----------
+    architecture
+        The network.
+    mode
+        What is to be computed.
+    batch
+        How many images are one unit of work: 1, or the whole batch where layers mix images.
+    """
+    return _Gathering(architecture, mode, batch).passes()
+
+
+class _Gathering:
+    def __init__(self, architecture: Architecture, mode: Mode, batch: int):
+        self.architecture, self.mode, self.batch = architecture, mode, batch
+        self.found = Passes()
+        self.defined: dict[tuple[int, Equation], str] = {}
+
+    def passes(self) -> Passes:
+        lines = list(self.lines())
+        found = self.found
+        found.tensors["x0"] = Tensor((self.batch, *self.architecture.input_shape), "image")
+        for line in lines:
+            self.go_forward(line)
+        found.output = f"x{lines[-1].after}" if lines else "x0"
+        if self.mode.source == "none":
+            return found
+        if self.mode.source == "loss":
+            self.go_through_loss()
+        else:
+            shape = (self.batch, *self.architecture.output_shape)
+            found.tensors[f"d{found.output}"] = Tensor(shape, "image")
+        first = min((line.position for line in lines if line.parameters), default=len(lines))
+        for line in reversed(lines):
+            for tensor in line.parameters:
+                self.go_backward(line, tensor)
+            if self.mode.wrt_input or line.position > first:
+                self.go_backward(line, INPUT)
+        if self.mode.wrt_input:
+            found.input_gradient = "dx0" if lines else f"d{found.output}"
+        return found
+
+    def lines(self) -> Iterable[_Line]:
+        """The formulas in order; flattening before a dense layer is part of the dense layer's."""
+        architecture, now = self.architecture, 0
+        layers = architecture.layers
+        for position, layer in enumerate(layers):
+            shape = architecture.shapes[position]
+            names = {
+                p.tensor: f"{position}.{p.tensor}" for p in architecture.parameters if p.layer == position
+            }
+            if isinstance(layer, Dropout) and not self.mode.training:
+                continue
+            if (
+                isinstance(layer, Flatten)
+                and position + 1 < len(layers)
+                and type(layers[position + 1]) is Dense
+            ):
+                continue
+            before, now = now, position + 1
+            if type(layer) is Dense and position and isinstance(layers[position - 1], Flatten):
+                shape = architecture.shapes[position - 1]
+                if len(shape) > 1:
+                    equation, sizes = _dense_on_images(layer, shape, self.batch)
+                    yield _Line(position, equation, sizes, None, before, now, names)
+                    continue
+            equation, sizes = layer.formula_for(shape), layer.sizes(shape, self.batch)
+            yield _Line(position, equation, sizes, layer, before, now, names)
+
+    def names(self, line: _Line) -> dict[str, str]:
+        """The network's names for the tensors of a layer's formulas."""
+        return {
+            INPUT: f"x{line.before}",
+            OUTPUT: f"x{line.after}",
+            f"d{INPUT}": f"dx{line.before}",
+            f"d{OUTPUT}": f"dx{line.after}",
+            **line.parameters,
+            **{f"d{tensor}": f"{line.position}.d{tensor}" for tensor in line.parameters},
+            **({"M": f"{line.position}.M"} if isinstance(line.layer, Dropout) else {}),
+        }
+
+    def go_forward(self, line: _Line) -> None:
+        found = self.found
+        for tensor, name in line.parameters.items():
+            found.tensors[name] = Tensor(line.sizes.shapes[tensor], "parameter")
+        found.tensors[f"x{line.after}"] = Tensor(line.sizes.shapes[OUTPUT], "image")
+        if isinstance(line.layer, Dropout):
+            mask = f"{line.position}.M"
+            found.tensors[mask] = Tensor(line.sizes.shapes["M"], "image")
+            found.draws.append(Draw(mask, line.position, line.layer.p))
+        found.forward += self.steps(
+            line.equation, line.sizes, self.names(line), self.label(line), line.position
+        )
+
+    def go_backward(self, line: _Line, tensor: str) -> None:
+        found, names = self.found, self.names(line)
+        if line.layer is not None:
+            shape = self.architecture.shapes[line.position]
+            derived = derivation(line.layer, tensor, shape, self.batch)
+        else:
+            derived = derive(line.equation, tensor, line.sizes)
+        gradient = names[f"d{tensor}"]
+        role: Literal["image", "gradient"] = "image" if tensor == INPUT else "gradient"
+        found.tensors[gradient] = Tensor(derived.sizes.shapes[derived.gradient], role)
+        # a name may stand for something else in another gradient of the same layer
+        for number, equation in enumerate(derived.definitions):
+            key = line.position, equation
+            own = equation.left.tensor
+            if key not in self.defined:
+                self.defined[key] = f"{line.position}.{tensor}.{own}.{number}"
+                names[own] = self.defined[key]
+                found.tensors[names[own]] = Tensor(derived.sizes.shapes[own], "image")
+                found.backward += self.steps(
+                    equation, derived.sizes, names, self.label(line, own), line.position
+                )
+            names[own] = self.defined[key]
+        result = with_output_of_relu(line.equation, derived.result)
+        found.backward += self.steps(
+            result, derived.sizes, names, self.label(line, f"d{tensor}"), line.position
+        )
+
+    def go_through_loss(self) -> None:
+        loss, found = self.architecture.loss, self.found
+        if loss is None:
+            raise TypeError("the architecture has no loss")
+        shape = self.architecture.output_shape
+        names = {INPUT: found.output, "L": LOSS, f"d{INPUT}": f"d{found.output}", loss.given[0]: TARGET}
+        sizes, equation = loss.sizes(shape, self.batch), loss.formula_for(shape)
+        names[equation.left.tensor] = LOSS
+        derived = derivation(loss, INPUT, shape, self.batch)
+        found.tensors[LOSS] = Tensor((), "image")
+        found.tensors[TARGET] = Tensor(sizes.shapes[loss.given[0]], "image")
+        found.tensors[names[f"d{INPUT}"]] = Tensor((self.batch, *shape), "image")
+        kind = type(loss).__name__
+        end = len(self.architecture.layers)
+        found.forward += self.steps(equation, sizes, names, kind, end)
+        for definition in derived.definitions:
+            own = definition.left.tensor
+            names[own] = f"{LOSS}.{own}"
+            found.tensors[names[own]] = Tensor(derived.sizes.shapes[own], "image")
+            found.backward += self.steps(definition, derived.sizes, names, f"{kind} {own}", end)
+        found.backward += self.steps(derived.result, derived.sizes, names, f"{kind} d{INPUT}", end)
+
+    def label(self, line: _Line, part: str | None = None) -> str:
+        name = self.architecture.labels[line.position]
+        kind = type(self.architecture.layers[line.position]).__name__
+        place = name if not name.isdigit() else f"{name} {kind}"
+        return f"{place} {part}" if part else place
+
+    def steps(
+        self, equation: Equation, sizes: Sizes, names: Mapping[str, str], label: str, position: int
+    ) -> list[Step]:
+        """The tables of one equation under the network's names."""
+        program = lower(equation, sizes)
+        prefix = f"{label} {equation.left.tensor} "
+        steps: list[Step] = []
+
+        def tensor_of(name: str) -> str:
+            buffer = program.buffers[name]
+            if buffer.contents is not None:
+                own = f"{name.rstrip('+')}/{len(buffer.contents)}"
+                self.found.tensors.setdefault(own, Tensor(buffer.shape, "constant", buffer.contents))
+                return own
+            own = buffer.tensor or name.rstrip("+")
+            if own in names:
+                return names[own]
+            own = prefix + own
+            if own not in self.found.tensors:
+                self.found.tensors[own] = Tensor(buffer.shape, "image")
+            return own
+
+        def place(slot: Slot) -> Place:
+            buffer = program.buffers[slot.buffer]
+            start = tuple(at - border for at, border in zip(slot.start, buffer.before, strict=True))
+            return Place(tensor_of(slot.buffer), buffer.fill, start, slot.steps)
+
+        for table in program.tables:
+            steps.append(
+                Step(
+                    label,
+                    position,
+                    table.loops,
+                    place(table.out),
+                    tuple(map(place, table.inputs)),
+                    table.reduced,
+                    table.reduction,
+                    table.factor,
+                    table.accumulate,
+                    table.body,
+                    tuple(map(place, table.guards)),
+                )
+            )
+        self.settle_roles(steps)
+        return steps
+
+    def settle_roles(self, steps: list[Step]) -> None:
+        """What reads no tensor of an image is the same for all of them."""
+        tensors = self.found.tensors
+        for step in steps:
+            name = step.out.tensor
+            tensor = tensors[name]
+            if tensor.role != "image" or name in _fixed_names(name):
+                continue
+            read = [tensors[place.tensor].role for place in (*step.inputs, *step.guards)]
+            written_before = any(other.out.tensor == name for other in steps[: steps.index(step)])
+            if "image" not in read and not written_before and not name.startswith(("x", "dx", LOSS)):
+                tensors[name] = replace(tensor, role="shared")
+            elif "image" in read and tensor.role != "image":
+                tensors[name] = replace(tensor, role="image")
+        for step in steps:
+            # a tensor that a later table adds something of an image to is an image's
+            if any(tensors[p.tensor].role == "image" for p in (*step.inputs, *step.guards)):
+                name = step.out.tensor
+                if tensors[name].role == "shared":
+                    tensors[name] = replace(tensors[name], role="image")
+
+
+def _fixed_names(name: str) -> tuple[str, ...]:
+    return (name,) if name in (LOSS, TARGET) else ()
+
+
+def mixing_layers(architecture: Architecture) -> tuple[int, ...]:
+    """The layers that need more than one image to work out one image's output, by position."""
+    return tuple(
+        position
+        for position, layer in enumerate(architecture.layers)
+        if mixes_images(layer.formula_for(architecture.shapes[position]))
+    )
+
+
+def mixes_images(equation: Equation) -> bool:
+    """Whether an image's output depends on anything of another image, or on how many there are."""
+    left = equation.left.subscripts
+    batch = left[0] if left else None
+    name = next(iter(batch.names), None) if batch is not None and len(batch.names) == 1 else None
+    if name is None or batch != Polynomial.of(name):
+        return True
+    if any(name in subscript.names for subscript in left[1:]):
+        return True
+    for node in walk(equation.right):
+        if isinstance(node, Number) and node.value.names & {name, extent_of(name)}:
+            return True
+        if isinstance(node, Reduce) and name in node.indices:
+            return True
+    for access in accesses(equation.right):
+        is_input = access.tensor == INPUT or access.tensor == "M"
+        rest = access.subscripts[1:] if is_input else access.subscripts
+        if is_input and (not access.subscripts or access.subscripts[0] != batch):
+            return True
+        if any(subscript.names & {name, extent_of(name)} for subscript in rest):
+            return True
+    return False
+
+
+def with_output_of_relu(forward: Equation, gradient: Equation) -> Equation:
+    """The gradient with step(Y) for step(X) where Y is relu(X): then X need not be kept."""
+    left = forward.left
+    if forward.right != Function("relu", Access(INPUT, left.subscripts)):
+        return gradient
+
+    def change(node: Expression) -> Expression:
+        if isinstance(node, Function) and node.name == "step" and isinstance(node.argument, Access):
+            argument = node.argument
+            if argument.tensor == INPUT:
+                return Function("step", Access(OUTPUT, argument.subscripts))
+        return rebuild(node, change)
+
+    return Equation(gradient.left, change(gradient.right))
+
+
+def _dense_on_images(layer: Dense, shape: Shape, batch: int) -> tuple[Equation, Sizes]:
+    """Flattening and a dense layer as one formula: its weight's columns are the image's entries."""
+    axes = [f"a{k}" for k in range(len(shape))]
+    entry = ",".join(axes)
+    bias = "b[o] + " if layer.bias else ""
+    line = f"Y[n,o] = {bias}sum[{entry}] W[o,{entry}] * X[n,{entry}]"
+    equation = parse(line, settings=frozenset({"o"}))
+    sizes = solve(equation, {INPUT: (batch, *shape)}, {"o": layer.out_features})
+    if math.prod(sizes.shapes["W"]) != layer.out_features * math.prod(shape):
+        raise ValueError("a dense layer's weight must have a column for each entry")
+    return equation, sizes
