@@ -413,7 +413,7 @@ NETWORKS = [
         "engine",
         lambda: network([cf.Flatten()], engine="refrence"),
         cf.SettingError,
-        "engine must be 'reference', got 'refrence'",
+        "engine must be 'compiled' or 'reference', got 'refrence'",
     ),
     bad(
         "threads",

@@ -166,7 +166,10 @@ def test_help_and_version(folder):
         (["--version"], f"closedform {cf.__version__}\n"),
         (["--help"], "usage: closedform [-h] [--version] COMMAND ...\n"),
         (["train", "--help"], "usage: closedform train [-h] "),
-        (["summary", "--help"], "usage: closedform summary [-h] NET.toml\n"),
+        (
+            ["summary", "--help"],
+            "usage: closedform summary [-h] [--plan] [--batch N] [--threads N] NET.toml\n",
+        ),
     ]:
         done = python("-m", "closedform", *arguments)
         assert (done.returncode, done.stderr) == (0, "")

@@ -74,6 +74,7 @@ ALLOWED = {
     "network": {"formula", "layers", "architecture", "files", "parameters", "data", "random"},
     "interop": {"formula", "layers", "architecture", "parameters", "network"},
     "distributed": {"network", "training"},
+    "bench": {"formula", "layers", "architecture", "engine", "training", "network"},
     "cli": {"architecture"},
     "__main__": {"cli"},
     "__init__": {"architecture", "data", "layers", "network", "training"},

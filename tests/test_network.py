@@ -46,7 +46,7 @@ def test_the_public_face_word_for_word(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("layer")
     net.save("m.safetensors")
     assert isinstance(cf.load("m.safetensors"), cf.Network)
-    assert net.engine == "reference"
+    assert net.engine == "compiled"
 
     layer, parameters = cf.Conv2d(2, 3), {"weight": rng.random((2, 1, 3, 3)), "bias": np.zeros(2)}
     y, pullback = layer.apply(x[:2].astype(np.float64), parameters, training=False, rng=None); dx, dparameters = pullback(np.ones((2, 2, 26, 26)))  # noqa: E501, E702  # fmt: skip

@@ -154,7 +154,7 @@ def test_threads_bound_numpys_matrix_products_while_the_engine_runs(threads, mon
     from threadpoolctl import threadpool_info
 
     seen = []
-    net = cf.Network([cf.Dense(2)], input_shape=(3,), threads=threads)
+    net = cf.Network([cf.Dense(2)], input_shape=(3,), engine="reference", threads=threads)
     forward = net._engine.forward
 
     def watched(*arguments, **options):

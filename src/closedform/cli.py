@@ -96,6 +96,8 @@ def _flushed(code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from closedform import __version__
+    from closedform.bench.networks import NAMES
+    from closedform.network import ENGINES
 
     parser = _Parser(
         prog="closedform",
@@ -119,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--out", metavar="DIR", type=_path, help="where the model goes (default: a fresh runs/digits)"
     )
+    train.add_argument(
+        "--engine", choices=ENGINES, help="default: compiled, or reference where llvmlite is missing"
+    )
+    train.add_argument(
+        "--threads", metavar="N", type=_whole(1, 1 << 12), default=_THREADS, help="default: %(default)s"
+    )
     train.add_argument("--json", action="store_true", help="print one JSON object on one line instead")
     train.set_defaults(run=_train)
 
@@ -126,7 +134,30 @@ def _parser() -> argparse.ArgumentParser:
         "summary", help="print a network's layers, sizes and parameters", allow_abbrev=False
     )
     summary.add_argument("net", metavar="NET.toml", type=_path)
-    summary.set_defaults(run=_summary)
+    summary.add_argument(
+        "--plan", action="store_true", help="print the compiled engine's plan of a training step too"
+    )
+    summary.add_argument("--batch", metavar="N", type=_whole(1, 1 << 24), help="of the plan, default: 32")
+    summary.add_argument("--threads", metavar="N", type=_whole(1, 1 << 12), help="of the plan")
+    summary.set_defaults(run=_summary, misused=summary.error)
+
+    bench = commands.add_parser(
+        "bench", help="time training steps next to the processor's peak", allow_abbrev=False
+    )
+    bench.add_argument(
+        "nets",
+        metavar="NET",
+        nargs="*",
+        type=_benched,
+        help=f"{', '.join(NAMES)}, or a FILE.toml; default: all of these",
+    )
+    bench.add_argument(
+        "--batches", metavar="N", nargs="+", type=_whole(1, 1 << 24), default=[1, 32, 128],
+        help="default: 1 32 128",
+    )  # fmt: skip
+    bench.add_argument("--threads", metavar="N", type=_whole(1, 1 << 12), help="default: all processors")
+    bench.add_argument("--json", metavar="FILE", type=_path, help="write the figures there too")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -135,7 +166,7 @@ def _train(options: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     data = load_digits()
-    network = _network(options.net, data, options.seed)
+    network = _network(options, data)
     if options.out is not None:
         return _train_into(_wanted_folder(options.out), options, network, data, started)
     folder = _fresh_folder(options.data)
@@ -146,12 +177,13 @@ def _train(options: argparse.Namespace) -> int:
             folder.rmdir()
 
 
-def _network(file: Path | None, data: Split, seed: int) -> Network:
+def _network(options: argparse.Namespace, data: Split) -> Network:
     """The network in a file, or the packaged one, which must take the images and tell the classes apart."""
     from closedform.files import read_toml
     from closedform.layers import SoftmaxCrossEntropy
     from closedform.network import Network
 
+    file = options.net
     image, classes = data.x_train.shape[1:], int(data.y_train.max()) + 1
     with resources.as_file(resources.files("closedform.data").joinpath("digits.toml")) as packaged:
         architecture = read_toml(file or packaged, input_shape=image, loss=SoftmaxCrossEntropy())
@@ -164,7 +196,7 @@ def _network(file: Path | None, data: Split, seed: int) -> Network:
         kind = type(architecture.loss).__name__
         raise SettingError(f'{file}: digits need loss = "SoftmaxCrossEntropy", got {kind}')
     try:
-        return Network.from_architecture(architecture, seed, threads=_THREADS)
+        return Network.from_architecture(architecture, options.seed, options.engine, options.threads)
     except SettingError as error:
         raise SettingError(f"{file}: {error}") from None
 
@@ -223,9 +255,55 @@ def _summary(options: argparse.Namespace) -> int:
     from closedform.files import load_model, read_toml
     from closedform.summary import summary, writable
 
+    if not options.plan and (options.batch or options.threads):
+        options.misused("--batch and --threads are settings of the plan: add --plan")
     is_model = options.net.suffix == ".safetensors"
     architecture = load_model(options.net)[0] if is_model else read_toml(options.net)
-    print(writable(summary(architecture), sys.stdout))
+    text = summary(architecture)
+    if options.plan:
+        from closedform.engine.plan_table import plan_text
+        from closedform.engine.threads import thread_count
+
+        text += "\n\n" + plan_text(architecture, options.batch or 32, thread_count(options.threads))
+    print(writable(text, sys.stdout))
+    return 0
+
+
+def _benched(text: str) -> str:
+    from closedform.bench.networks import NAMES
+
+    if text in NAMES or text.endswith(".toml"):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is unknown; {nearest(text, NAMES)}")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from closedform.bench.networks import NAMES, network
+    from closedform.bench.steps import HEADER, Timing, machine, measured
+    from closedform.engine.threads import thread_count
+    from closedform.files import read_toml
+
+    networks = [
+        (Path(name).stem, read_toml(name)) if name.endswith(".toml") else (name, network(name))
+        for name in options.nets or NAMES
+    ]
+    threads = thread_count(options.threads)
+    found: list[Timing] = []
+
+    def save() -> None:
+        if options.json is not None:
+            steps = [timing.to_dict() for timing in found]
+            report = {"machine": machine(), "threads": threads, "steps": steps}
+            options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    timings = measured(networks, options.batches, threads)
+    save()  # where it cannot be written, nothing is measured
+    print(f"{machine()}, {threads} {'thread' if threads == 1 else 'threads'}")
+    print(f"training steps by fit and SGD, microseconds: minimum (median)\n\n{HEADER}", flush=True)
+    for timing in timings:
+        found.append(timing)
+        print(timing, flush=True)
+        save()
     return 0
 
 

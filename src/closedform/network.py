@@ -3,33 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedform.architecture import Architecture
 from closedform.data.inputs import as_array, as_inputs, as_numbers, finite
-from closedform.errors import ClosedformError, SettingError, ShapeError
+from closedform.errors import ClosedformError, MissingError, SettingError, ShapeError
 from closedform.files import PathLike, load_model, load_parameters, read_toml, save_model
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import ONES, shape_text
 from closedform.layers.initial import beginning, uniform_limit
-from closedform.parameters import Parameters, flat_array
+from closedform.parameters import Parameters
 from closedform.random import uniform_array
 
 if TYPE_CHECKING:
-    from closedform.engine.network_pass import ReferenceEngine
     from closedform.training.history import History
-    from closedform.training.loop import Clock, Examples
+    from closedform.training.loop import Clock, Examples, Task, Trainer
     from closedform.training.optimisers import Optimizer
 
 Array = NDArray[np.float32]
-ENGINES = ("reference",)
-_BATCH = 256
+Result = TypeVar("Result")
+ENGINES = ("compiled", "reference")
+_FLOAT = np.dtype(np.float32)
+
+
+class Engine(Protocol):
+    """What a network asks of the engine that runs it."""
+
+    @property
+    def name(self) -> str:
+        """One of `ENGINES`."""
+
+    def outputs(self, x: Array, parameters: Parameters) -> Array:
+        """The output of the last layer in inference mode."""
+
+    def activate(self, output: Array) -> Array:
+        """The probabilities of the loss's own activation, or the output itself."""
+
+    def apply(
+        self, x: Array, parameters: Parameters, *, training: bool = ..., seed: int = ...
+    ) -> tuple[Array, Callable[[Array], tuple[Array, dict[str, Array]]]]:
+        """The output, and its pullback, which goes on with x and the parameters as they are now."""
+
+    def gradients(
+        self,
+        x: Array,
+        targets: Array,
+        parameters: Parameters,
+        *,
+        seed: int = ...,
+        step: int = ...,
+        wrt_input: bool = ...,
+    ) -> tuple[float, dict[str, Array], Array | None]:
+        """The mean loss of a batch in training mode, its gradient in every parameter, and in x if wanted."""
+
+    def loss_value(self, output: Array, targets: Array) -> float:
+        """The mean loss of a batch."""
+
+    def trainer(self, task: Task) -> Trainer:
+        """What makes a training's updates."""
 
 
 class Network:
@@ -45,10 +81,13 @@ class Network:
         What `fit` minimises and `gradients` differentiates.
     seed : int
         Decides the initial weights, the order of the examples and what dropout drops.
-    engine : str
-        "reference": NumPy over stride tables.
+    engine : str, optional
+        "compiled": machine code made for the network, by llvmlite.  "reference": NumPy over stride tables.
+        None is "compiled" where llvmlite is installed.  What cannot be compiled is run by the reference
+        engine whatever is asked for; `Network.engine` says which one runs.
     threads : int, optional
-        How many threads the engine may use; None leaves it to NumPy, which takes one for each core.
+        How many threads the engine may use.  None leaves it to the environment variable CLOSEDFORM_THREADS,
+        or takes as many as the process may use; the reference engine leaves it to NumPy.
 
     Raises
     ------
@@ -56,6 +95,8 @@ class Network:
         Where a layer cannot take what the one before it gives.
     SettingError
         For a setting that makes no sense.
+    MissingError
+        For ``engine="compiled"`` where llvmlite is not installed.
 
     Examples
     --------
@@ -73,7 +114,7 @@ class Network:
         input_shape: Shape,
         loss: Loss | None = None,
         seed: int = 0,
-        engine: str = "reference",
+        engine: str | None = None,
         threads: int | None = None,
     ):
         architecture = Architecture(layers, input_shape, loss)  # type: ignore[arg-type]
@@ -85,7 +126,7 @@ class Network:
         cls,
         architecture: Architecture,
         seed: int = 0,
-        engine: str = "reference",
+        engine: str | None = None,
         threads: int | None = None,
     ) -> Network:
         """A network with fresh parameters."""
@@ -96,7 +137,7 @@ class Network:
 
     @classmethod
     def from_toml(
-        cls, path: PathLike, seed: int = 0, engine: str = "reference", threads: int | None = None
+        cls, path: PathLike, seed: int = 0, engine: str | None = None, threads: int | None = None
     ) -> Network:
         """A network with fresh parameters, its architecture read from a TOML file.
 
@@ -107,27 +148,39 @@ class Network:
         """
         return cls.from_architecture(read_toml(path), seed, engine, threads)
 
-    def _settle(self, architecture: Architecture, seed: int, engine: str, threads: int | None) -> None:
-        if engine not in ENGINES:
+    def _settle(self, architecture: Architecture, seed: int, engine: str | None, threads: int | None) -> None:
+        if engine is not None and engine not in ENGINES:
             raise SettingError(f"engine must be {' or '.join(map(repr, ENGINES))}, got {engine!r}")
+        if engine == "compiled" and not _can_compile():
+            raise MissingError(
+                "engine='compiled' needs llvmlite: pip install llvmlite, or pass engine='reference'"
+            )
         self.architecture = architecture
         self.seed = _seed("seed", seed)
-        self.engine = engine
         self.threads = None if threads is None else _whole("threads", threads, 1)
-        self._flat = flat_array(architecture.parameter_count)
-        self._parameters = Parameters(architecture, self._flat)
-        self._runner: ReferenceEngine | None = None
+        self._wanted = engine
+        self._input_shape = architecture.input_shape
+        self._parameters = Parameters(architecture)
+        self._runner: Engine | None = None
+        self._refusal: tuple[type[Exception], ...] = ()
         self._clock: Clock | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of; its parameters are views of its own flat array."""
-        state = {word: getattr(self, word) for word in ("architecture", "seed", "engine", "threads")}
-        return state | {"flat": self._flat.copy(), "clock": copy(self._clock)}
+        self._parameters.changes()
+        return {
+            "architecture": self.architecture,
+            "seed": self.seed,
+            "engine": self._wanted,
+            "threads": self.threads,
+            "flat": self._parameters.memory.copy(),
+            "clock": copy(self._clock),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         values, clock = state.pop("flat"), state.pop("clock")
         self._settle(**state)
-        self._flat[...] = values
+        self._parameters.memory[...] = values
         self._clock = clock
 
     def _initialise(self) -> None:
@@ -144,18 +197,57 @@ class Network:
                 values = uniform_array(self.seed, position, parameter.shape, parameter=number)
                 self._parameters[parameter.key] = (2 * values - 1) * limit
 
-    @property
-    def _engine(self) -> ReferenceEngine:
-        if self._runner is None:
-            from closedform.engine.network_pass import ReferenceEngine
+    # ---- the engine
 
-            self._runner = ReferenceEngine(self.architecture)
+    @property
+    def engine(self) -> str:
+        """The engine that runs it: "compiled" or "reference"."""
+        if self._runner is not None:
+            return self._runner.name
+        return "compiled" if self._is_compiled() else "reference"
+
+    def _is_compiled(self) -> bool:
+        if self._wanted == "reference" or not _can_compile():
+            return False
+        from closedform.engine.compiled import can_run
+
+        return can_run(self.architecture)
+
+    @property
+    def _engine(self) -> Engine:
+        if self._runner is None:
+            self._runner = self._compiled() or self._reference()
         return self._runner
 
-    def _limit(self) -> AbstractContextManager[None]:
-        from closedform.engine.blas import blas_threads
+    def _compiled(self) -> Engine | None:
+        if not self._is_compiled():
+            return None
+        from closedform.engine.compiled import CompiledEngine, Unsupported
 
-        return blas_threads(self.threads)
+        self._refusal = (Unsupported,)
+        try:
+            return CompiledEngine(self.architecture, self.threads)
+        except MissingError:
+            if self._wanted is not None:
+                raise
+            return None  # it is installed, and cannot be imported
+
+    def _reference(self) -> Engine:
+        from closedform.engine.network_pass import ReferenceEngine
+
+        return ReferenceEngine(self.architecture, self.threads)
+
+    def _with_engine(self, work: Callable[[Engine], Result]) -> Result:
+        """Do something with the engine; the reference engine takes over what cannot be compiled."""
+        engine = self._engine
+        try:
+            return work(engine)
+        except self._refusal:
+            return work(self._taken_over())
+
+    def _taken_over(self) -> Engine:
+        self._runner, self._refusal = self._reference(), ()
+        return self._runner
 
     # ---- what it is made of
 
@@ -231,7 +323,9 @@ class Network:
         ShapeError
             For another shape.
         """
-        return self._outputs(self._inputs(x), lambda output: output)
+        if type(x) is not np.ndarray or x.dtype is not _FLOAT or x.shape[1:] != self._input_shape:
+            x = self._inputs(x)
+        return self._outputs(x)
 
     def predict(self, x: Any) -> Array:
         """Probabilities: softmax or sigmoid of the output where the loss has one, else the output.
@@ -245,7 +339,7 @@ class Network:
         """
         inputs = self._inputs(x)
         finite(inputs)
-        return self._outputs(inputs, self._engine.activate)
+        return self._engine.activate(self._outputs(inputs))
 
     def apply(
         self, x: Any, training: bool = False, rng: int | None = None
@@ -267,25 +361,22 @@ class Network:
             The output, and the function ``dy -> (dx, gradients by key)``; it goes on with the input and the
             parameters as they were here, whatever becomes of them.
         """
-        inputs = np.array(self._some(x))
+        inputs = self._some(x)
         seed = self.seed if rng is None else _seed("rng", rng)
-        parameters = Parameters(self.architecture, self._flat.copy())
-        with self._limit():
-            y, trace = self._engine.forward(inputs, parameters, training=training, seed=seed)
+        y, pull = self._with_engine(
+            lambda engine: engine.apply(inputs, self._parameters, training=training, seed=seed)
+        )
+        shape = y.shape
 
         def pullback(dy: Any) -> tuple[Array, dict[str, Array]]:
             gradient = as_numbers(dy, "dy").astype(np.float32, copy=False)
-            if gradient.shape != y.shape:
+            if gradient.shape != shape:
                 raise ShapeError(
-                    f"dy must have the shape of y, {shape_text(y.shape)}, got {shape_text(gradient.shape)}"
+                    f"dy must have the shape of y, {shape_text(shape)}, got {shape_text(gradient.shape)}"
                 )
-            with self._limit():
-                dx, gradients = self._engine.backward(gradient, trace, wrt_input=True)
-            if dx is None:
-                raise TypeError("the gradient in the input was asked for")
-            return dx, gradients
+            return pull(gradient)
 
-        return y.copy(), pullback
+        return y, pullback
 
     def gradients(
         self, x: Any, y: Any, *, wrt_input: bool = False, step: int = 0
@@ -310,12 +401,11 @@ class Network:
         """
         inputs, step = self._some(x), _whole("step", step, 0)
         targets = self._targets(y, len(inputs))
-        with self._limit():
-            output, trace = self._engine.forward(
-                inputs, self._parameters, training=True, seed=self.seed, step=step
+        loss, gradients, dx = self._with_engine(
+            lambda engine: engine.gradients(
+                inputs, targets, self._parameters, seed=self.seed, step=step, wrt_input=wrt_input
             )
-            loss, dy = self._engine.loss(output, targets)
-            dx, gradients = self._engine.backward(dy, trace, wrt_input=wrt_input)
+        )
         if dx is not None:
             gradients["input"] = dx
         return loss, gradients
@@ -361,7 +451,7 @@ class Network:
         ShapeError, DataError, SettingError
             For examples or settings that cannot be used, before anything is trained.
         """
-        from closedform.training.loop import Clock, Trainee, fit
+        from closedform.training.loop import Clock, Task, fit
         from closedform.training.optimisers import SGD, Optimizer
         from closedform.training.progress import progress
 
@@ -374,28 +464,22 @@ class Network:
         reporter = progress(verbose)
         examples = self._examples(x, y)
         validation = None if validation_data is None else self._validation(validation_data)
-        flat_gradients = np.zeros_like(self._flat)
         self._clock = self._clock or Clock()
-        trainee = Trainee(
-            self._engine,
-            self._loss(),
+        task = Task(
             self._parameters,
-            self._flat,
-            Parameters(self.architecture, flat_gradients),
-            flat_gradients,
+            self._loss(),
+            examples,
+            batch_size,
+            optimizer,
             self.seed,
             self._clock,
+            is_watched=validation is not None,
         )
-        with self._limit():
-            return fit(
-                trainee,
-                examples,
-                validation,
-                epochs=epochs,
-                batch_size=batch_size,
-                optimizer=optimizer,
-                progress=reporter,
-            )
+        trainer = self._with_engine(lambda engine: engine.trainer(task))
+        try:
+            return fit(self._engine, trainer, task, validation, epochs=epochs, progress=reporter)
+        finally:
+            trainer.finish()
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The mean loss in inference mode, and the accuracy where the loss classifies.
@@ -408,8 +492,7 @@ class Network:
         from closedform.training.loop import evaluate
 
         examples = self._examples(x, y)
-        with self._limit():
-            return evaluate(self._engine, self._loss(), self._parameters, examples)
+        return self._with_engine(lambda engine: evaluate(engine, self._loss(), self._parameters, examples))
 
     # ---- files
 
@@ -444,13 +527,12 @@ class Network:
             raise ShapeError("x holds no examples: its first axis is 0 long")
         return inputs
 
-    def _outputs(self, inputs: Array, finish: Callable[[Array], Array]) -> Array:
-        result = np.empty((len(inputs), *self.output_shape), np.float32)
-        for start in range(0, len(inputs), _BATCH):
-            with self._limit():
-                output, _ = self._engine.forward(inputs[start : start + _BATCH], self._parameters)
-            result[start : start + _BATCH] = finish(output)
-        return result
+    def _outputs(self, inputs: Array) -> Array:
+        engine = self._runner or self._engine
+        try:
+            return engine.outputs(inputs, self._parameters)
+        except self._refusal:
+            return self._taken_over().outputs(inputs, self._parameters)
 
     def _loss(self) -> Loss:
         if self.loss is None:
@@ -479,7 +561,7 @@ class Network:
             raise type(error)(f"validation_data: {error}") from None
 
 
-def load(path: PathLike, engine: str = "reference", threads: int | None = None) -> Network:
+def load(path: PathLike, engine: str | None = None, threads: int | None = None) -> Network:
     """Read a model that `Network.save` wrote.
 
     Parameters
@@ -498,6 +580,13 @@ def load(path: PathLike, engine: str = "reference", threads: int | None = None) 
     network = Network.from_architecture(architecture, seed, engine, threads)
     network.parameters = parameters
     return network
+
+
+def _can_compile() -> bool:
+    """Whether llvmlite is installed; it is imported when something runs."""
+    from importlib.util import find_spec
+
+    return find_spec("llvmlite") is not None
 
 
 def _whole(word: str, value: object, least: int, limit: int = 1 << 32) -> int:

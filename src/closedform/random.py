@@ -186,7 +186,12 @@ def permutation(
     """
     key, epoch, count = _key(seed), _whole("epoch", epoch, 1 << 32), _whole("count", count, 1 << 32)
     keys = _words64(key, (0, epoch, _place(domain, 0)), count)
-    return np.argsort(keys, kind="stable").astype(np.int64, copy=False)
+    # several times as fast as a stable sort, and the same where no two keys are equal
+    order = np.argsort(keys)
+    ascending = keys[order]
+    if (ascending[1:] == ascending[:-1]).any():
+        order = np.argsort(keys, kind="stable")
+    return order.astype(np.int64, copy=False)
 
 
 def uniform_array(

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from closedform.architecture import Architecture
 from closedform.bench.operations import operations
+from closedform.engine.threads import thread_count
 from closedform.errors import MissingError, SettingError
+from closedform.layers import Formula, MeanSquaredError
 from closedform.network import Network
 from closedform.training.optimisers import SGD
 
@@ -23,8 +25,7 @@ RATE = 0.01
 _MOST = 1 << 20  # steps of a sample
 _RESIDENT = 2048  # examples that lie in memory where the batch is smaller
 _LARGEST = 1 << 22  # float32 entries of examples in memory where they are large
-_PACKAGES = ("closedform", "numpy", "llvmlite")
-HEADER = f"{'net':<20s}{'batch':>6s}{'µs a step':>20s}{'images/s':>11s}{'GFLOP/s':>9s}{'peak':>6s}"
+HEADER = f"{'net':<20s}{'batch':>6s}{'microseconds':>20s}{'images/s':>11s}{'GFLOP/s':>9s}{'peak':>6s}"
 
 Examples = tuple[NDArray[np.float32], NDArray[np.float32] | NDArray[np.int64]]
 
@@ -75,7 +76,8 @@ class Timing:
         times = f"{self.minimum * 1e6:.1f} ({self.median * 1e6:.0f})"
         rate = "-" if self.rate is None else f"{self.rate:.1f}"
         share = "-" if self.share is None else f"{self.share:.0%}"
-        return f"{self.net:<20s}{self.batch:6d}{times:>20s}{self.images:11,.0f}{rate:>9s}{share:>6s}"
+        remark = "" if self.engine == "compiled" else f"  {self.engine} engine"
+        return f"{self.net:<20s}{self.batch:6d}{times:>20s}{self.images:11,.0f}{rate:>9s}{share:>6s}{remark}"
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, those that follow from others too."""
@@ -98,7 +100,7 @@ def measured(
     batches
         The batch sizes.
     threads
-        As for `Network`.
+        As for `thread_count`.
     runs
         How many samples are taken.
     seconds
@@ -109,10 +111,16 @@ def measured(
     SettingError
         For a network without a loss, before anything is measured.
     """
-    networks, batches = list(networks), list(batches)
+    networks, batches, threads = list(networks), list(batches), thread_count(threads)
     for name, architecture in networks:
         if architecture.loss is None:
             raise SettingError(f"{name}: a network without a loss has no training step: give it one")
+    return _measured(networks, batches, threads, runs, seconds)
+
+
+def _measured(
+    networks: list[tuple[str, Architecture]], batches: list[int], threads: int, runs: int, seconds: float
+) -> Iterator[Timing]:
     top = _peak()
     for name, architecture in networks:
         network = Network.from_architecture(architecture, 0, threads=threads)
@@ -124,7 +132,7 @@ def measured(
             times, tops = [], []
             for _ in range(runs):
                 times.append(_timed(run, steps) / steps)
-                tops.append(top(network.threads or 1))
+                tops.append(top(threads))
             peak = max((found for found in tops if found is not None), default=None)
             least, middle = min(times), statistics.median(times)
             total = None if count is None else count * batch
@@ -137,10 +145,8 @@ def examples(architecture: Architecture, batch: int) -> Examples:
     count = batch * max(4, min(64, _RESIDENT // batch, _LARGEST // (batch * size)))
     generator = np.random.default_rng(0)
     x = generator.standard_normal((count, *architecture.input_shape), dtype=np.float32)
-    if architecture.loss is not None and architecture.loss.given[0] == "T":
-        shape = (count, *architecture.output_shape)
-        if type(architecture.loss).__name__ == "MeanSquaredError":
-            return x, generator.standard_normal(shape, dtype=np.float32)
+    if isinstance(architecture.loss, MeanSquaredError):
+        return x, generator.standard_normal((count, *architecture.output_shape), dtype=np.float32)
     return x, generator.integers(0, max(2, architecture.output_shape[0]), count)
 
 
@@ -170,10 +176,16 @@ def steps_for(run: Callable[[int], object], seconds: float) -> int:
     return steps
 
 
-def machine() -> str:
-    """The processor, and the versions of what runs on it."""
+def machine(packages: Iterable[str] = ("closedform", "numpy", "llvmlite")) -> str:
+    """The processor, and the versions of what runs on it.
+
+    Parameters
+    ----------
+    packages
+        Whose versions count; those that are not installed are left out.
+    """
     found = [_processor(), f"Python {platform.python_version()}"]
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
@@ -206,7 +218,5 @@ def _peak() -> Callable[[int], float | None]:
 
 
 def _counted(architecture: Architecture) -> int | None:
-    from closedform.layers import Formula
-
     is_known = not any(isinstance(layer, Formula) for layer in architecture.layers)
     return operations(architecture) if is_known else None

@@ -407,25 +407,47 @@ class Builder:
 
     def lane_sum(self, value: Value) -> Value:
         """The sum of the lanes: halves are added until one is left."""
-        lanes = lanes_of(value.type)
-        while lanes > 1:
-            half = lanes // 2
-            kind = vector(FLOAT, half)
-            parts = []
-            for first in (0, half):
-                if half == 1:
-                    parts.append(self.emit(f"extractelement {value.type} {value.name}, i64 {first}", FLOAT))
-                else:
-                    order = ", ".join(f"i32 {first + lane}" for lane in range(half))
-                    parts.append(
-                        self.emit(
-                            f"shufflevector {value.type} {value.name}, {value.type} poison, "
-                            f"<{half} x i32> <{order}>",
-                            kind,
-                        )
-                    )
-            value, lanes = self.fadd(*parts), half
-        return value
+        return self.lane_sums([value])[0]
+
+    def lane_sums(self, values: Sequence[Value]) -> list[Value]:
+        """The sum of the lanes of each vector: halves are added until one is left, two vectors in one."""
+        lanes, found = lanes_of(values[0].type), []
+        if lanes == 1:
+            return list(values)
+        for start in range(0, len(values), lanes):
+            part = list(values[start : start + lanes])
+            count, width = len(part), lanes
+            while width > 1:
+                pairs = [
+                    (part[n], part[n + 1] if n + 1 < len(part) else None) for n in range(0, len(part), 2)
+                ]
+                part = [self._halves_added(a, b, width) for a, b in pairs]
+                width //= 2
+            (total,) = part
+            for lane in range(count):
+                found.append(self.emit(f"extractelement {total.type} {total.name}, i64 {lane}", FLOAT))
+        return found
+
+    def _halves_added(self, a: Value, b: Value | None, width: int) -> Value:
+        """Sums of `width` lanes each, in two vectors, as sums of half as many, in one."""
+        lanes = lanes_of(a.type)
+        other = Value("poison", a.type) if b is None else b
+        halves = []
+        for first in (0, width // 2):
+            order = [
+                vector_ + segment + first + lane
+                for vector_ in (0, lanes)
+                for segment in range(0, lanes, width)
+                for lane in range(width // 2)
+            ]
+            picked = ", ".join(f"i32 {lane}" for lane in order)
+            halves.append(
+                self.emit(
+                    f"shufflevector {a.type} {a.name}, {a.type} {other.name}, <{lanes} x i32> <{picked}>",
+                    a.type,
+                )
+            )
+        return self.fadd(*halves)
 
     def allocate(self, kind: str, count: int = 1) -> Value:
         """Room on the stack, once for the whole function."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from closedform.architecture import Architecture
-from closedform.engine.plan import TOGETHER
+from closedform.engine.buffers import TOGETHER
 
 LEAST_BATCH = 24
 _PARAMETERS = 4096  # that a layer may have: its gradient is held once for every lane

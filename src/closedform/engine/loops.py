@@ -93,7 +93,9 @@ def _memory(planned: Plan, name: str, count: int, rng: np.random.Generator) -> N
     if name in planned.contents:
         return np.array(planned.contents[name], np.float32)
     images = -(-count // buffer.together) if buffer.kind in ("block", "batch") else 1
-    values = rng.random(max(buffer.size * images, count) + 16, dtype=np.float32) - np.float32(0.5)
+    values: NDArray[np.float32] = rng.random(
+        max(buffer.size * images, count) + 16, dtype=np.float32
+    ) - np.float32(0.5)
     start = (-values.ctypes.data // 4) % 16
     return values[start:]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from closedform.engine.buffers import Buffer
 from closedform.engine.ir import FLOAT, I32, I64, PTR, Builder, Module, Value, i64, number
-from closedform.engine.plan import Buffer
 from closedform.random import Domain
 
 _ROUNDS = 10

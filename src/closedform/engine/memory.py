@@ -57,11 +57,11 @@ class Need:
     shared
         Parameters in another order, and what else is the same for all images.
     parameters
-        Parameters in the engine's layout.
+        Parameters in the engine's layout; in training twice, since updates can be taken back.
     gradients
-        The same for their gradients.
+        As many gradients.
     optimiser
-        The same for what the optimiser remembers.
+        What the optimiser remembers of them, twice for the same reason.
     """
 
     blocks: int = 0
@@ -88,9 +88,15 @@ class Need:
 
 
 def need(
-    sizes: Sizes, batch: int, threads: int, shards: int, parameters: int = 0, copies: int = 1
+    sizes: Sizes,
+    batch: int,
+    threads: int,
+    shards: int = 0,
+    parameters: int = 0,
+    moments: int | None = None,
+    images: int | None = None,
 ) -> Need:
-    """The memory that a session takes.
+    """The memory that a network's code works in.
 
     Parameters
     ----------
@@ -104,21 +110,23 @@ def need(
         How many shards the batch is divided into; 0 where no gradients are summed.
     parameters
         How many parameters the network has.
-    copies
-        How many arrays of that size there are: 1 for the parameters alone, 2 with their gradients, more
-        with what an optimiser remembers.
+    moments
+        How many numbers the optimiser remembers for each of them; None where nothing is trained.
+    images
+        How many images a block has at most, where that is fewer than the plan says.
     """
-    capacity = -(-batch // sizes.together) * sizes.together
-    block = _padded(sizes.block * min(sizes.images, capacity))
-    each = _FLOAT * _padded(parameters)
+    capacity = _multiple(batch, sizes.together)
+    most = min(sizes.images, capacity, *([] if images is None else [_multiple(images, sizes.together)]))
+    block = _multiple(sizes.block * most, _ALIGNED)
+    each, is_training = _FLOAT * parameters, moments is not None
     return Need(
         blocks=_FLOAT * block * threads,
         batch=_FLOAT * sizes.batch * capacity,
         shards=_FLOAT * sizes.shard * shards,
         shared=_FLOAT * sizes.shared,
-        parameters=each * min(copies, 1),
-        gradients=each * max(0, min(copies - 1, 1)),
-        optimiser=each * max(0, copies - 2),
+        parameters=2 * each if is_training else each,
+        gradients=each if is_training else 0,
+        optimiser=2 * each * (moments or 0),
     )
 
 
@@ -215,5 +223,6 @@ def in_bytes(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{size:.1f} {unit}" if size < 99.95 else f"{size:.0f} {unit}"
 
 
-def _padded(count: int) -> int:
-    return -(-count // _ALIGNED) * _ALIGNED
+def _multiple(count: int, of: int) -> int:
+    """The next multiple."""
+    return -(-count // of) * of

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from closedform.architecture import Architecture
+from closedform.engine.blas import blas_threads
 from closedform.engine.layer_pass import LayerPass, layer_pass
 from closedform.layers import Layer
 from closedform.layers.base import INPUT, Array
 from closedform.random import Draw
 
+if TYPE_CHECKING:
+    from closedform.training.loop import Task, Updates
+
 FLOAT = np.dtype(np.float32)
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,110 @@ class Trace:
     visits: tuple[_Visit | None, ...]
 
 
+class LossPass:
+    """The loss of an architecture and its activation, on the outputs of a batch."""
+
+    def __init__(self, architecture: Architecture):
+        self.architecture = architecture
+
+    def value(self, output: Array, targets: Array) -> float:
+        """The mean loss of a batch."""
+        bound, arrays = self._bound(output, targets)
+        return float(bound.forward(arrays))
+
+    def value_and_gradient(self, output: Array, targets: Array) -> tuple[float, Array]:
+        """The mean loss of a batch, and its gradient in the output."""
+        bound, arrays = self._bound(output, targets)
+        return float(bound.forward(arrays)), bound.gradient(INPUT, arrays)
+
+    def activate(self, output: Array) -> Array:
+        """The probabilities of the loss's own activation, or the output itself."""
+        loss = self.architecture.loss
+        activation = None if loss is None else loss.activation
+        if activation is None or not len(output):
+            return output
+        bound = layer_pass(activation, self.architecture.output_shape, len(output), FLOAT.str)
+        return bound.forward({INPUT: output})
+
+    def _bound(self, output: Array, targets: Array) -> tuple[LayerPass, dict[str, Array]]:
+        loss = self.architecture.loss
+        if loss is None:
+            raise TypeError("the architecture has no loss")
+        bound = layer_pass(loss, self.architecture.output_shape, len(output), FLOAT.str)
+        return bound, {INPUT: output, loss.given[0]: targets}
+
+
 class ReferenceEngine:
     """Runs an architecture by NumPy over stride tables, in float32.
 
     Every array is an argument; the engine keeps plans only, and may be used from several threads.
+
+    Parameters
+    ----------
+    architecture
+        The network.
+    threads
+        How many threads NumPy's matrix products may use; None changes nothing.
     """
 
     name = "reference"
 
-    def __init__(self, architecture: Architecture):
-        self.architecture = architecture
+    def __init__(self, architecture: Architecture, threads: int | None = None):
+        self.architecture, self.threads = architecture, threads
+        self._losses = LossPass(architecture)
+
+    def outputs(self, x: Array, parameters: Mapping[str, Array]) -> Array:
+        """The output of the last layer in inference mode; large batches part by part."""
+        result = np.empty((len(x), *self.architecture.output_shape), FLOAT)
+        with blas_threads(self.threads):
+            for start in range(0, len(x), _BATCH):
+                part = slice(start, start + _BATCH)
+                result[part] = self.forward(x[part], parameters)[0]
+        return result
+
+    def apply(
+        self,
+        x: Array,
+        parameters: Mapping[str, Array],
+        *,
+        training: bool = False,
+        seed: int = 0,
+        step: int = 0,
+    ) -> tuple[Array, Callable[[Array], tuple[Array, dict[str, Array]]]]:
+        """The output, and its pullback, which goes on with x and the parameters as they are now."""
+        then = {key: array.copy() for key, array in parameters.items()}
+        with blas_threads(self.threads):
+            y, trace = self.forward(np.array(x), then, training=training, seed=seed, step=step)
+
+        def pullback(dy: Array) -> tuple[Array, dict[str, Array]]:
+            with blas_threads(self.threads):
+                dx, gradients = self.backward(dy, trace, wrt_input=True)
+            if dx is None:
+                raise TypeError("the gradient in the input was asked for")
+            return dx, gradients
+
+        return y.copy(), pullback
+
+    def gradients(
+        self,
+        x: Array,
+        targets: Array,
+        parameters: Mapping[str, Array],
+        *,
+        seed: int = 0,
+        step: int = 0,
+        wrt_input: bool = False,
+    ) -> tuple[float, dict[str, Array], Array | None]:
+        """The mean loss of a batch in training mode, its gradient in every parameter, and in x if wanted."""
+        with blas_threads(self.threads):
+            output, trace = self.forward(x, parameters, training=True, seed=seed, step=step)
+            loss, dy = self.loss(output, targets)
+            dx, gradients = self.backward(dy, trace, wrt_input=wrt_input)
+        return loss, gradients, dx
+
+    def trainer(self, task: Task) -> ReferenceTrainer:
+        """What makes a training's updates."""
+        return ReferenceTrainer(self, task)
 
     def forward(
         self,
@@ -116,29 +216,15 @@ class ReferenceEngine:
 
     def loss(self, output: Array, targets: Array) -> tuple[float, Array]:
         """The mean loss of a batch, and its gradient in the output."""
-        bound, arrays = self._loss_pass(output, targets)
-        return float(bound.forward(arrays)), bound.gradient(INPUT, arrays)
+        return self._losses.value_and_gradient(output, targets)
 
     def loss_value(self, output: Array, targets: Array) -> float:
         """The mean loss of a batch."""
-        bound, arrays = self._loss_pass(output, targets)
-        return float(bound.forward(arrays))
-
-    def _loss_pass(self, output: Array, targets: Array) -> tuple[LayerPass, dict[str, Array]]:
-        loss = self.architecture.loss
-        if loss is None:
-            raise TypeError("the architecture has no loss")
-        bound = layer_pass(loss, self.architecture.output_shape, len(output), FLOAT.str)
-        return bound, {INPUT: output, loss.given[0]: targets}
+        return self._losses.value(output, targets)
 
     def activate(self, output: Array) -> Array:
         """The probabilities of the loss's own activation, or the output itself."""
-        loss = self.architecture.loss
-        activation = None if loss is None else loss.activation
-        if activation is None:
-            return output
-        bound = layer_pass(activation, self.architecture.output_shape, len(output), FLOAT.str)
-        return bound.forward({INPUT: output})
+        return self._losses.activate(output)
 
     def _parameters(self, position: int, parameters: Mapping[str, Array]) -> dict[str, Any]:
         return {
@@ -146,6 +232,47 @@ class ReferenceEngine:
             for parameter in self.architecture.parameters
             if parameter.layer == position
         }
+
+
+class ReferenceTrainer:
+    """Makes a training's updates one by one, in the network's own arrays."""
+
+    def __init__(self, engine: ReferenceEngine, task: Task):
+        self.engine, self.task = engine, task
+        self.flat = task.parameters.memory
+        self.flat_gradients = np.zeros_like(self.flat)
+        self.gradients, start = {}, 0
+        for parameter in engine.architecture.parameters:
+            part = self.flat_gradients[start : start + parameter.size]
+            self.gradients[parameter.key] = part.reshape(parameter.shape)
+            start += parameter.size
+        self.state = task.optimizer.initial_state(self.flat.size, FLOAT)
+
+    def advance(self, order: NDArray[np.int64]) -> Updates:
+        """Make one update from the first of these examples; none where its loss is no finite number."""
+        from closedform.training.loop import Updates
+
+        task, engine = self.task, self.engine
+        chosen = order[: task.batch_size]
+        step = task.clock.updates
+        with blas_threads(engine.threads):
+            output, trace = engine.forward(
+                task.examples.x[chosen], task.parameters, training=True, seed=task.seed, step=step
+            )
+            loss, dy = engine.loss(output, task.examples.targets[chosen])
+            if np.isfinite(loss):
+                engine.backward(dy, trace, into=self.gradients)
+                task.optimizer.update(self.flat, self.flat_gradients, self.state)
+                task.parameters.written()
+                task.clock.updates += 1
+        return Updates([loss], len(chosen), task.loss.correct(output, task.examples.y[chosen]))
+
+    def is_finite(self) -> bool:
+        """Whether every parameter is a finite number."""
+        return bool(np.isfinite(self.flat).all())
+
+    def finish(self) -> None:
+        """Nothing is left to be done."""
 
 
 def _draws(layer: Layer) -> bool:

@@ -28,7 +28,6 @@ from closedform.formula.tree import (
     Function,
     Number,
     Reduce,
-    accesses,
     rebuild,
     walk,
 )
@@ -177,6 +176,7 @@ class _Gathering:
         self.architecture, self.mode, self.batch = architecture, mode, batch
         self.found = Passes()
         self.defined: dict[tuple[int, Equation], str] = {}
+        self.equations = 0
 
     def passes(self) -> Passes:
         lines = list(self.lines())
@@ -314,7 +314,8 @@ class _Gathering:
     ) -> list[Step]:
         """The tables of one equation under the network's names."""
         program = lower(equation, sizes)
-        prefix = f"{label} {equation.left.tensor} "
+        self.equations += 1
+        prefix = f"{label} {equation.left.tensor} {self.equations} "
         steps: list[Step] = []
 
         def tensor_of(name: str) -> str:
@@ -356,29 +357,22 @@ class _Gathering:
         return steps
 
     def settle_roles(self, steps: list[Step]) -> None:
-        """What reads no tensor of an image is the same for all of them."""
+        """What is worked out from no tensor of an image is the same for all of them."""
         tensors = self.found.tensors
-        for step in steps:
-            name = step.out.tensor
-            tensor = tensors[name]
-            if tensor.role != "image" or name in _fixed_names(name):
-                continue
-            read = [tensors[place.tensor].role for place in (*step.inputs, *step.guards)]
-            written_before = any(other.out.tensor == name for other in steps[: steps.index(step)])
-            if "image" not in read and not written_before and not name.startswith(("x", "dx", LOSS)):
-                tensors[name] = replace(tensor, role="shared")
-            elif "image" in read and tensor.role != "image":
-                tensors[name] = replace(tensor, role="image")
-        for step in steps:
-            # a tensor that a later table adds something of an image to is an image's
-            if any(tensors[p.tensor].role == "image" for p in (*step.inputs, *step.guards)):
-                name = step.out.tensor
-                if tensors[name].role == "shared":
-                    tensors[name] = replace(tensors[name], role="image")
-
-
-def _fixed_names(name: str) -> tuple[str, ...]:
-    return (name,) if name in (LOSS, TARGET) else ()
+        own = {step.out.tensor for step in steps if "~" in step.out.tensor or "." in step.out.tensor}
+        shared = {name for name in own if tensors[name].role == "image"}
+        while True:
+            read_an_image = {
+                step.out.tensor
+                for step in steps
+                for place in (*step.inputs, *step.guards)
+                if tensors[place.tensor].role == "image" and place.tensor not in shared
+            }
+            if not shared & read_an_image:
+                break
+            shared -= read_an_image
+        for name in shared:
+            tensors[name] = replace(tensors[name], role="shared")
 
 
 def mixing_layers(architecture: Architecture) -> tuple[int, ...]:
@@ -397,21 +391,33 @@ def mixes_images(equation: Equation) -> bool:
     name = next(iter(batch.names), None) if batch is not None and len(batch.names) == 1 else None
     if name is None or batch != Polynomial.of(name):
         return True
-    if any(name in subscript.names for subscript in left[1:]):
-        return True
+    of_batch = {name, extent_of(name), *(f"|{tensor}.0|" for tensor in (INPUT, OUTPUT, "M"))}
+    read: list[Polynomial] = list(left[1:])
     for node in walk(equation.right):
-        if isinstance(node, Number) and node.value.names & {name, extent_of(name)}:
-            return True
-        if isinstance(node, Reduce) and name in node.indices:
-            return True
-    for access in accesses(equation.right):
-        is_input = access.tensor == INPUT or access.tensor == "M"
-        rest = access.subscripts[1:] if is_input else access.subscripts
-        if is_input and (not access.subscripts or access.subscripts[0] != batch):
-            return True
-        if any(subscript.names & {name, extent_of(name)} for subscript in rest):
-            return True
-    return False
+        match node:
+            case Number(value):
+                read.append(value)
+            case Reduce(_, indices, _) if name in indices:
+                return True
+            case Access(tensor, subscripts) if tensor in (INPUT, "M"):
+                if not subscripts or subscripts[0] != batch:
+                    return True
+                read += subscripts[1:]
+            case Access(_, subscripts):
+                read += subscripts
+    return any(_atoms(value) & of_batch for value in read)
+
+
+def _atoms(value: Polynomial) -> set[str]:
+    """Every name and every extent that a number is made of."""
+    found: set[str] = set()
+    for monomial in value.terms:
+        for atom, _ in monomial:
+            if isinstance(atom, str):
+                found.add(atom)
+            else:
+                found |= _atoms(atom.numerator) | _atoms(atom.denominator)
+    return found
 
 
 def with_output_of_relu(forward: Equation, gradient: Equation) -> Equation:

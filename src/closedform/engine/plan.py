@@ -8,108 +8,24 @@ on the number of threads, and nothing but the number of images in flight on the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from closedform.architecture import Architecture
+from closedform.engine.buffers import ALIGNED, TOGETHER, Buffer, Kind, lay_out_block
 from closedform.engine.fusion import fuse
 from closedform.engine.nests import Fused, Nest, Operand, simplified, trimmed
+from closedform.engine.orders import Orders, last_axis
 from closedform.engine.passes import LOSS, TARGET, Mode, Passes, Step, passes
-from closedform.engine.schedule import Machine
+from closedform.engine.repeats import without_repeats
+from closedform.engine.schedule import Machine, schedule
 from closedform.formula.extents import Shape
 from closedform.formula.table.tables import Place
 
-Kind = Literal[
-    "block",
-    "batch",
-    "parameter",
-    "gradient",
-    "shard",
-    "shared",
-    "constant",
-    "x",
-    "targets",
-    "outputs",
-    "dy",
-    "dx",
-    "losses",
-    "weights",
-]
-
-TOGETHER = 16  # images that go across the lanes where channels do not
-_ALIGNED = 16  # elements
 _CACHE = 512 * 1024  # bytes of a block's buffers that shall stay in the second-level cache
 _STAGED = 4096  # parameters from which a gradient is no longer held once for each shard
-_LONG = 256  # terms from which a sum goes across the lanes of a vector
 _REUSED = 16  # uses of a parameter in one image from which a copy of it in another order pays
 WEIGHTS = "weights"
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """A place for a tensor in the engine's memory.
-
-    Attributes
-    ----------
-    name
-        Unique in the plan.
-    tensor
-        What it holds.
-    kind
-        Which memory it lies in.
-    shape, order, before, after
-        The tensor's shape, its axes as they lie in memory, and the border on each side.
-    fill
-        What stands in the border.
-    together
-        How many images lie side by side, the innermost of all: 1 or `TOGETHER`.
-    offset
-        The first element in its memory.
-    """
-
-    name: str
-    tensor: str
-    kind: Kind
-    shape: Shape
-    order: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    fill: float = 0.0
-    together: int = 1
-    offset: int = 0
-
-    @property
-    def dimensions(self) -> tuple[int, ...]:
-        """The shape with the border."""
-        return tuple(a + n + b for a, n, b in zip(self.before, self.shape, self.after, strict=True))
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Elements from one entry to the next, for each axis."""
-        found, step = [0] * len(self.shape), self.together
-        for axis in reversed(self.order):
-            found[axis] = step
-            step *= self.dimensions[axis]
-        return tuple(found)
-
-    @property
-    def size(self) -> int:
-        """Elements of one image, or of `together` images, with what is left free for alignment."""
-        size = math.prod(self.dimensions) * self.together
-        if self.kind in ("block", "batch") and size >= 4 * _ALIGNED:
-            size = -(-size // _ALIGNED) * _ALIGNED
-        return size
-
-    @property
-    def origin(self) -> int:
-        """The element at which the tensor's entry (0, 0, …) lies."""
-        return sum(step * border for step, border in zip(self.strides, self.before, strict=True))
-
-    @property
-    def has_border(self) -> bool:
-        """Whether anything stands around the tensor."""
-        return any(self.before) or any(self.after)
 
 
 @dataclass
@@ -193,13 +109,12 @@ class _Planner:
         self.tensors = self.passes.tensors
         self.steps = [*self.passes.forward, *self.passes.backward]
         self.together = together
-        self.orders: dict[str, tuple[int, ...]] = {}
+        self.orders = Orders(self.passes)
         self.named: dict[tuple[str, float, int, tuple[int, ...] | None], str] = {}
         self.copies: dict[str, list[Nest]] = {}
         self.nests: list[Nest] = []
 
     def plan(self) -> Plan:
-        self.settle_orders()
         self.settle_borders()
         self.lay_out_parameters()
         self.take_in()
@@ -209,82 +124,6 @@ class _Planner:
         self.fuse_and_stage()
         self.settle_memory()
         return self.result
-
-    # ---- the order of axes
-
-    def settle_orders(self) -> None:
-        for name, tensor in self.tensors.items():
-            if tensor.role == "image" and (name.startswith("x") or name.startswith("dx")):
-                self.orders[name] = channels_last(len(tensor.shape))
-        for step in self.steps:
-            out = step.out.tensor
-            if self.tensors[out].role in ("image", "shared") and out not in self.orders:
-                self.orders[out] = self.order_of_output(step)
-            for place in step.inputs:
-                tensor = self.tensors[place.tensor]
-                if tensor.role in ("parameter", "shared") and place.tensor not in self.orders:
-                    self.orders[place.tensor] = self.order_for(step, place)
-        for name, tensor in self.tensors.items():
-            if tensor.role == "gradient":
-                layer, own = name.split(".", 1)
-                self.orders[name] = self.orders[f"{layer}.{own.removeprefix('d')}"]
-            self.orders.setdefault(name, tuple(range(len(tensor.shape))))
-
-    def order_of_output(self, step: Step) -> tuple[int, ...]:
-        """The axis along which an input is contiguous goes last, the others stay as they are."""
-        rank = len(self.tensors[step.out.tensor].shape)
-        for place in step.inputs:
-            if place.tensor not in self.orders or not self.tensors[place.tensor].shape:
-                continue
-            inner = self.innermost(place.tensor)
-            if inner is None:
-                continue
-            loops = [k for k, moved in enumerate(place.steps[inner]) if moved and step.extents[k] > 1]
-            for axis in range(rank):
-                if any(step.out.steps[axis][k] for k in loops):
-                    return (*[a for a in range(rank) if a != axis], axis)
-        return tuple(range(rank))
-
-    def innermost(self, name: str) -> int | None:
-        shape = self.tensors[name].shape
-        return next((axis for axis in reversed(self.orders[name]) if shape[axis] > 1), None)
-
-    def order_for(self, step: Step, place: Place) -> tuple[int, ...]:
-        """The order of a parameter's axes that suits a table best."""
-        shape = self.tensors[place.tensor].shape
-        parallel = [k for k in range(len(step.loops)) if k not in step.reduced and step.extents[k] > 1]
-        terms = math.prod(step.extents[k] for k in step.reduced)
-        others = [p for p in step.inputs if p is not place and p.tensor in self.orders]
-        reach = self.reach(step, others)
-        lane = None
-        is_long = len(parallel) == 1 and terms >= _LONG
-        if not is_long and step.out.tensor in self.orders:
-            inner = self.innermost(step.out.tensor)
-            rows = () if inner is None else step.out.steps[inner]
-            lane = next((k for k in parallel if rows and abs(rows[k]) == 1), None)
-
-        def rank(axis: int) -> tuple[int, int, int]:
-            loops = [k for k, moved in enumerate(place.steps[axis]) if moved]
-            if lane is not None and any(k == lane and abs(place.steps[axis][k]) == 1 for k in loops):
-                return 2, 0, axis
-            reduced = any(k in step.reduced for k in loops)
-            far = max((reach[k] for k in loops), default=0)
-            return int(reduced), -far, axis
-
-        return tuple(sorted(range(len(shape)), key=rank))
-
-    def reach(self, step: Step, places: Sequence[Place]) -> list[int]:
-        """For each loop how far it moves in memory: in the output, and where it is reduced in the inputs."""
-        found = [0] * len(step.loops)
-        for place in (*places, step.out):
-            if place.tensor not in self.orders:
-                continue
-            strides = _strides(self.tensors[place.tensor].shape, self.orders[place.tensor])
-            for k in range(len(step.loops)):
-                moved = abs(sum(s * row[k] for s, row in zip(strides, place.steps, strict=True)))
-                if place is step.out or k in step.reduced:
-                    found[k] = max(found[k], moved)
-        return found
 
     # ---- borders
 
@@ -316,10 +155,10 @@ class _Planner:
         for parameter in architecture.parameters:
             name = f"{parameter.layer}.{parameter.tensor}"
             tensor = self.tensors[name]
-            self.result.parameters[parameter.key] = (start, tensor.shape, self.orders[name])
+            self.result.parameters[parameter.key] = (start, tensor.shape, self.orders.of[name])
             none = (0,) * len(tensor.shape)
             self.result.buffers[name] = Buffer(
-                name, name, "parameter", tensor.shape, self.orders[name], none, none, offset=start
+                name, name, "parameter", tensor.shape, self.orders.of[name], none, none, offset=start
             )
             start += parameter.size
 
@@ -344,14 +183,14 @@ class _Planner:
             name,
             kind,
             tensor.shape,
-            self.orders[name],
+            self.orders.of[name],
             before,
             after,
             fill,
             together if tensor.role in ("image", "gradient") else 1,
         )
         if tensor.role == "constant" and tensor.contents is not None:
-            self.result.contents[name] = _with_border(buffer, tensor.contents)
+            self.result.contents[name] = buffer.with_border(tensor.contents)
         self.result.buffers[name] = buffer
         return buffer
 
@@ -366,12 +205,12 @@ class _Planner:
         if tensor.role == "gradient":
             return base
         order = base.order
-        is_fit = not bordered or (base.fill == place.fill and _covers(base, before, after))
+        is_fit = not bordered or (base.fill == place.fill and base.covers(before, after))
         if tensor.role in ("parameter", "shared"):
-            wanted = self.order_for(step, place)
+            wanted = self.orders.order_for(step, place)
             terms = math.prod(step.extents)
             reused = terms >= _REUSED * max(math.prod(tensor.shape), 1)
-            if reused and _last(wanted, tensor.shape) != _last(order, tensor.shape):
+            if reused and last_axis(wanted, tensor.shape) != last_axis(order, tensor.shape):
                 is_fit, order = False, wanted
             elif not is_fit:
                 order = wanted
@@ -398,8 +237,11 @@ class _Planner:
             self.named[key] = copy.name
             self.result.buffers[copy.name] = copy
             nest = self.copied(base, copy, f"{name} for {step.label}")
+            outside = {n.out.buffer for n in self.result.take} | {name for name, *_ in self.result.draws}
             if shared:
                 self.result.prepare.append(nest)
+            elif base.name in outside:
+                self.nests.insert(0, nest)
             elif not any(n.out.buffer == base.name for n in self.nests):
                 self.copies.setdefault(base.name, []).append(nest)
             else:
@@ -408,13 +250,13 @@ class _Planner:
         return self.result.buffers[self.named[key]]
 
     def constant(self, base: Buffer, place: Place, before: tuple[int, ...], after: tuple[int, ...]) -> Buffer:
-        if base.fill == place.fill and _covers(base, before, after):
+        if base.fill == place.fill and base.covers(before, after):
             return base
         name = f"{base.name}'{place.fill}"
         if name not in self.result.buffers:
             copy = replace(base, name=name, before=before, after=after, fill=place.fill)
             self.result.buffers[name] = copy
-            self.result.contents[name] = _with_border(copy, self.tensors[base.tensor].contents or ())
+            self.result.contents[name] = copy.with_border(self.tensors[base.tensor].contents or ())
         return self.result.buffers[name]
 
     def copied(self, source: Buffer, copy: Buffer, label: str) -> Nest:
@@ -601,7 +443,11 @@ class _Planner:
             return False
         size = math.prod(buffer.shape)
         alone = sum(other.out.buffer == nest.out.buffer for other in self.nests) == 1
-        return alone and nest.is_product and nest.terms == size and size >= _STAGED and not nest.fused
+        if not alone or not nest.is_product or nest.terms != size or size < _STAGED or nest.fused:
+            return False
+        # threads share it by the outermost axis, each with entries that follow each other in memory
+        outer = [k for k in schedule(nest, self.machine, splits=True).outer if k >= 0]
+        return bool(outer) and abs(nest.out.strides[outer[0]]) * nest.extents[outer[0]] == size
 
     # ---- memory
 
@@ -619,13 +465,13 @@ class _Planner:
             if buffer.kind in sizes:
                 size = buffer.size
                 buffers[name] = replace(buffer, offset=sizes[buffer.kind])
-                sizes[buffer.kind] += -(-size // _ALIGNED) * _ALIGNED
+                sizes[buffer.kind] += -(-size // ALIGNED) * ALIGNED
         result.batch_size, result.shard_size = sizes["batch"], sizes["shard"]
         result.shared_size = sizes["shared"]
         places = self.lifetimes()
         together = max((b.together for b in buffers.values()), default=1)
         result.together = together
-        result.block_size = lay_out_block(result, places)
+        result.block_size = lay_out_block(buffers, places)
         per_image = 4 * result.block_size
         images = max(1, _CACHE // max(per_image, 1))
         weights = 4 * sum(math.prod(shape) for _, shape, _ in result.parameters.values())
@@ -652,102 +498,3 @@ class _Planner:
         for name, _, _ in result.draws:
             found[name] = (0, found[name][1] if name in found else 0)
         return found
-
-
-def lay_out_block(result: Plan, places: Mapping[str, tuple[int, int]]) -> int:
-    """Give every buffer of a block its offset; those that are never alive together share memory.
-
-    A buffer with a border has memory of its own: its border is filled once, before anything runs.
-    """
-    buffers = result.buffers
-    taken: list[tuple[int, int, int, int]] = []  # first nest, last nest, first element, end
-    end = 0
-    names = [name for name in buffers if buffers[name].kind == "block" and name in places]
-    for name in sorted(names, key=lambda name: (-_per_image(buffers[name]), name)):
-        buffer = buffers[name]
-        first, last = (-1, 1 << 30) if buffer.has_border else places[name]
-        size = _per_image(buffer)
-        at = 0
-        for other in sorted((t for t in taken if t[0] <= last and first <= t[1]), key=lambda t: t[2]):
-            if at + size <= other[2]:
-                break
-            at = max(at, other[3])
-        taken.append((first, last, at, at + size))
-        buffers[name] = replace(buffer, offset=at)
-        end = max(end, at + size)
-    return end
-
-
-def _per_image(buffer: Buffer) -> int:
-    """Elements for one image; offsets are multiplied by the images of a block."""
-    size = -(-buffer.size // buffer.together)
-    return -(-size // _ALIGNED) * _ALIGNED
-
-
-def channels_last(rank: int) -> tuple[int, ...]:
-    """The axes (n, c, i, j) as they lie in memory: n, i, j, c."""
-    return tuple(range(rank)) if rank < 3 else (0, *range(2, rank), 1)
-
-
-def without_repeats(found: Passes) -> Passes:
-    """The tables without those that work out a second time what another has worked out."""
-    written: dict[str, int] = {}
-    for step in (*found.forward, *found.backward):
-        written[step.out.tensor] = written.get(step.out.tensor, 0) + 1
-    same: dict[str, str] = {}
-    known: dict[object, str] = {}
-
-    def place(each: Place) -> Place:
-        return replace(each, tensor=same.get(each.tensor, each.tensor))
-
-    def kept(steps: Iterable[Step]) -> list[Step]:
-        result = []
-        for old in steps:
-            step = replace(
-                old,
-                out=place(old.out),
-                inputs=tuple(map(place, old.inputs)),
-                guards=tuple(map(place, old.guards)),
-            )
-            name = old.out.tensor
-            if "~" not in name or written[name] != 1 or step.accumulate:
-                result.append(step)
-                continue
-            out = (step.out.fill, step.out.start, step.out.steps, found.tensors[name].shape)
-            places = (step.inputs, step.guards)
-            key = (step.extents, out, places, step.reduced, step.reduction, step.factor, step.body)
-            if key in known:
-                same[name] = known[key]
-                found.tensors.pop(name, None)
-                continue
-            known[key] = name
-            result.append(step)
-        return result
-
-    found.forward, found.backward = kept(found.forward), kept(found.backward)
-    return found
-
-
-def _strides(shape: Shape, order: Sequence[int]) -> list[int]:
-    strides, step = [0] * len(shape), 1
-    for axis in reversed(order):
-        strides[axis] = step
-        step *= shape[axis]
-    return strides
-
-
-def _last(order: Sequence[int], shape: Shape) -> int | None:
-    return next((axis for axis in reversed(order) if shape[axis] > 1), None)
-
-
-def _covers(buffer: Buffer, before: Sequence[int], after: Sequence[int]) -> bool:
-    return all(a >= b for a, b in zip(buffer.before, before, strict=True)) and all(
-        a >= b for a, b in zip(buffer.after, after, strict=True)
-    )
-
-
-def _with_border(buffer: Buffer, contents: Sequence[float]) -> tuple[float, ...]:
-    """The entries of a constant with one axis, and the border around them."""
-    if len(buffer.shape) != 1:
-        raise ValueError("constants have one axis")
-    return (*[buffer.fill] * buffer.before[0], *contents, *[buffer.fill] * buffer.after[0])

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, auto
 
-from closedform.engine.emit import Kernel, emit, i64_trailing_ones, i64_trailing_zeros
+from closedform.engine.buffers import TOGETHER, Buffer
+from closedform.engine.emit import Kernel, emit
 from closedform.engine.ir import (
     FLOAT,
     I32,
@@ -29,12 +30,14 @@ from closedform.engine.ir import (
 )
 from closedform.engine.masks import emit_mask
 from closedform.engine.nests import Nest
-from closedform.engine.plan import TOGETHER, Buffer, Plan
+from closedform.engine.plan import Plan
 from closedform.engine.schedule import Machine, schedule
+from closedform.engine.shards import trailing_ones, trailing_zeros
 from closedform.engine.updates import emit_update
 
 ENTRY = "run"
 _PART = 4096  # parameters that are updated at a time
+_SHARED_OPERATIONS = 500_000  # of one image, from which a loop nest is shared between threads
 SLOTS = 8  # int64 that a step counts in: shards taken, parts taken, whether it was stopped
 SCALARS = 8  # float32 that the optimiser gets for a step
 
@@ -108,26 +111,43 @@ class _Writer:
         self.kernels: dict[str, list[Kernel]] = {
             "take": self.emit("take", plan.take),
             "prepare": self.emit("prepare", plan.prepare),
-            "block": self.emit("block", plan.block),
+            "block": [
+                kernel
+                for n, nest in enumerate(plan.block)
+                for kernel in self.emit(f"block{n}_", [nest], parts=self.is_shared(nest))
+            ],
             "put": self.emit("put", plan.put),
-            "staged": self.emit("staged", plan.staged, splits=True),
+            "staged": self.emit("staged", plan.staged, parts=True, has_tree=True),
         }
 
-    def emit(self, group: str, nests: list[Nest], splits: bool = False) -> list[Kernel]:
+    def emit(
+        self, group: str, nests: list[Nest], parts: bool = False, has_tree: bool = False
+    ) -> list[Kernel]:
         return [
             emit(
                 self.module,
                 f"{group}{n}",
                 nest,
-                schedule(nest, self.machine, splits),
-                splits=splits,
-                has_tree=splits,
+                schedule(nest, self.machine, parts),
+                splits=parts,
+                has_tree=has_tree,
             )
             for n, nest in enumerate(nests)
         ]
 
+    def is_shared(self, nest: Nest) -> bool:
+        """Whether several threads may work on one image: where there are few images and much to do."""
+        return not self.is_training and nest.is_product and nest.operations >= _SHARED_OPERATIONS
+
+    @property
+    def can_share(self) -> bool:
+        """Whether threads can work on one block together."""
+        return any(kernel.units > 1 for kernel in self.kernels["block"])
+
     def write(self) -> Program:
         self.write_block()
+        if self.can_share:
+            self.write_block(is_shared=True)
         if self.is_training:
             emit_update(self.module, self.word)
             self.write_parts()
@@ -163,21 +183,13 @@ class _Writer:
 
     # ---- a block of images
 
-    def write_block(self) -> None:
+    def write_block(self, is_shared: bool = False) -> None:
+        """The function of a block of images: run by one thread, or by all of them together."""
         plan, module = self.plan, self.module
-        build = Builder(
-            module,
-            "block",
-            [
-                (PTR, "context"),
-                (PTR, "memory"),
-                (PTR, "shard"),
-                (I64, "first"),
-                (I64, "count"),
-                (I64, "step"),
-            ],
-        )
-        context, memory, shard, first, count, step = build.parameters
+        parameters = [(PTR, "context"), (PTR, "memory"), (PTR, "shard")]
+        parameters += [(I64, word) for word in ("first", "count", "step", "thread")]
+        build = Builder(module, "shared_block" if is_shared else "block", parameters)
+        context, memory, shard, first, count, step, thread = build.parameters
         room = build.imul(self.word(build, context, Word.IMAGES), i64(1))
         batch = self.word(build, context, Word.BATCH)
         number_ = build.iadd(build.imul(step, batch), first)
@@ -244,14 +256,31 @@ class _Writer:
 
             build.loop(i64(0), count, image)
 
-        one_by_one(self.kernels["take"])
+        def alone(body: Callable[[], None]) -> None:
+            """What one thread does while the others wait."""
+            if not is_shared:
+                body()
+                return
+            build.when(build.icompare("eq", thread, i64(0)), body)
+            build.call_own("barrier", context)
+
+        alone(lambda: one_by_one(self.kernels["take"]))
         for name, layer, drop in plan.draws:
             emit_mask(self.module, build, plan.buffers[name], resolve(name), self.draw_key(build, context), {
                 "first": first, "count": count, "step": step, "layer": i64(layer)}, drop)  # fmt: skip
         groups = build.idiv(build.iadd(count, i64(TOGETHER - 1)), i64(TOGETHER))
+        threads = self.word(build, context, Word.THREADS)
         for kernel in self.kernels["block"]:
-            kernel.call(build, resolve, groups if kernel.nest.together > 1 else count)
-        one_by_one(self.kernels["put"])
+            turns = groups if kernel.nest.together > 1 else count
+            if is_shared and kernel.units:
+                units = i64(kernel.units)
+                after = build.iadd(thread, i64(1))
+                part = tuple(build.idiv(build.imul(units, t), threads) for t in (thread, after))
+                kernel.call(build, resolve, turns, (part[0], part[1]))
+                build.call_own("barrier", context)
+            else:
+                alone(lambda kernel=kernel, turns=turns: kernel.call(build, resolve, turns))  # type: ignore[misc]
+        alone(lambda: one_by_one(self.kernels["put"]))
         build.finish()
 
     def draw_key(self, build: Builder, context: Value) -> tuple[Value, Value]:
@@ -369,7 +398,7 @@ class _Writer:
 
                 def shard(s: Value) -> None:
                     value = build.load(build.moved(here, build.imul(s, i64(self.plan.shard_size))), kind)
-                    done = build.convert("zext", i64_trailing_ones(build, s), I64)
+                    done = build.convert("zext", trailing_ones(build, s), I64)
 
                     def level(at: Value, carried: Value) -> list[Value]:
                         return [build.fadd(build.load(build.moved(stack, at, kind), kind), carried)]
@@ -378,7 +407,7 @@ class _Writer:
                     build.store(value, build.moved(stack, done, kind))
 
                 build.loop(i64(0), shards, shard)
-                top = i64_trailing_zeros(build, shards)
+                top = trailing_zeros(build, shards)
                 total = build.load(build.moved(stack, top, kind), kind)
                 build.store(build.lane_sum(total) if together > 1 else total, build.moved(out, i))
 
@@ -455,7 +484,7 @@ class _Writer:
             build.jump(done)
             build.begin(inside)
             after = build.least(build.iadd(at, images), last)
-            build.call_own("block", context, memory, shard, at, build.isub(after, at), step)
+            build.call_own("block", context, memory, shard, at, build.isub(after, at), step, thread)
             build.store(after, place)
             build.jump(again)
             build.begin(done)
@@ -471,7 +500,26 @@ class _Writer:
                     start = build.imul(got, images)
                     blocks(step, start, build.least(build.iadd(start, images), batch), memory)
 
+                if not self.can_share:
+                    take(step, 0, total, part)
+                    return
+                is_few = build.icompare("slt", total, self.word(build, context, Word.THREADS))
+                shared, apart, over = build.label("shared"), build.label("apart"), build.label("over")
+                build.branch(is_few, shared, apart)
+                build.begin(shared)
+                one = self.pointer(build, context, Word.BLOCK_MEMORY)
+
+                def together_(got: Value) -> None:
+                    start = build.imul(got, images)
+                    size = build.least(images, build.isub(batch, start))
+                    build.call_own("shared_block", context, one, one, start, size, step, thread)
+
+                build.loop(i64(0), total, together_)
+                build.jump(over)
+                build.begin(apart)
                 take(step, 0, total, part)
+                build.jump(over)
+                build.begin(over)
                 return
 
             def shard(got: Value) -> None:

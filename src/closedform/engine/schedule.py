@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +17,8 @@ from closedform.engine.nests import IMAGES, Nest
 
 IMAGE_TILES = (8, 4, 2, 1)
 _UNROLLED = 4
-_FIRST_LEVEL = 32 * 1024  # bytes that stay in the first-level cache beside what streams through
+_SMALL = 8  # partial sums of a tile up to which reduced loops are written out
+_PARTIAL = 4
 _TALL = 192  # reduced turns from which an image at a time pays
 
 
@@ -39,6 +40,9 @@ class Schedule:
         The reduced loops, outermost first: the order in which terms are added.
     unrolled
         How many of the innermost reduced loops are written out.
+    partial
+        In how many sums the innermost reduced loop is added up, turn by turn in rotation; they are added
+        in pairs at the end.
     """
 
     lane: int | None
@@ -47,6 +51,7 @@ class Schedule:
     outer: tuple[int, ...]
     reduced: tuple[int, ...]
     unrolled: int
+    partial: int = 1
 
     def size(self, loop: int) -> int:
         """How many turns of a loop the register tile holds."""
@@ -161,10 +166,8 @@ def _plain(nest: Nest, lane: int | None) -> Schedule:
     """No register tile: what is point-wise, maxima, and sums of anything but products."""
     reduced = _order(nest, lane)
     outer = tuple(_parallel(nest, lane))
-    if nest.sums_images:
-        reduced = (IMAGES, *reduced)
-    elif lane != IMAGES:
-        outer = (IMAGES, *outer)
+    if lane != IMAGES:
+        outer = (IMAGES, *outer)  # sums over images too: one image after the other is added to the output
     return Schedule(lane, 1, (), outer, reduced, 0)
 
 
@@ -183,14 +186,16 @@ def _tiled(nest: Nest, lane: int | None, machine: Machine, splits: bool) -> Sche
     blocks = 1 if lane is None or is_across else math.ceil(nest.extents[lane] / lanes)
     parallel = _parallel(nest, lane)
     turns = math.prod(nest.extents[k] for k in reduced)
-    tall = turns >= _TALL
+    partial = _partial(nest, lane, reduced, lanes)
+    # an image's own sum is added to the output as a whole where it does not go on from the output
+    tall = turns >= _TALL or is_across or nest.factor != 1 or partial > 1
     choices = list(parallel)
     if not nest.sums_images:
         choices.append(IMAGES)
     best: tuple[float, int, tuple[tuple[int, int], ...]] | None = None
     best_cost = math.inf
     for wide in _widths(blocks):
-        room = machine.accumulators // wide
+        room = machine.accumulators // (wide * partial)
         for tile in _tiles(nest, choices, room):
             cost = _cost(nest, lane, wide, blocks, tile, is_across)
             if cost < best_cost - 1e-9:
@@ -199,7 +204,7 @@ def _tiled(nest: Nest, lane: int | None, machine: Machine, splits: bool) -> Sche
         best = (0.0, 1, ())
     _, wide, tile = best
     full = {loop for loop, size in tile if loop != IMAGES and size == nest.extents[loop]}
-    if splits:
+    if splits and parallel:
         full.discard(parallel[0])
     outer = [k for k in parallel if k not in full]
     if nest.sums_images:
@@ -212,16 +217,29 @@ def _tiled(nest: Nest, lane: int | None, machine: Machine, splits: bool) -> Sche
         outer.append(IMAGES)
     else:
         outer.insert(0, IMAGES)
+    if partial > 1:
+        return Schedule(lane, wide, tile, tuple(outer), reduced, 0, partial)
+    # a large tile is long enough to hide the loop, and would only keep more operands alive
+    is_small = wide * math.prod(size for _, size in tile) <= _SMALL
+    # across the lanes vectors are added innermost, whatever the tile
+    most = _UNROLLED if is_small and not is_across else 1
     unrolled, product = 0, 1
     for k in reversed(reduced):
-        extent = nest.extents[k] if k != IMAGES else _UNROLLED + 1
-        if product * extent > _UNROLLED:
+        extent = nest.extents[k] if k != IMAGES else most + 1
+        if product * extent > most:
             break
         product *= extent
         unrolled += 1
-    if is_across:
-        unrolled = min(unrolled, len([k for k in reduced if k != IMAGES]))
     return Schedule(lane, wide, tile, tuple(outer), reduced, unrolled)
+
+
+def _partial(nest: Nest, lane: int | None, reduced: Sequence[int], lanes: int) -> int:
+    """In how many sums a lone sum is divided: one alone would wait for each addition to end."""
+    if len(nest.inputs) != 1 or not reduced or lane in nest.reduced:
+        return 1
+    outputs = math.prod(nest.extents[k] for k in range(len(nest.loops)) if k not in nest.reduced)
+    is_long = nest.extents[reduced[-1]] >= 2 * _PARTIAL
+    return _PARTIAL if is_long and outputs <= _PARTIAL * lanes else 1
 
 
 def _widths(blocks: int) -> list[int]:

@@ -6,14 +6,18 @@ Memory and context are made once for a batch size; a job writes numbers into the
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 import threading
 from functools import cache
-from time import perf_counter
-from typing import Any, Protocol
+from time import monotonic, perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from closedform.engine.building import Code, Layout
+from closedform.engine.crew import crew
 from closedform.engine.program import SLOTS, Word
 from closedform.engine.threads import shared
 
@@ -22,41 +26,23 @@ Numbers = NDArray[np.int64]
 
 _MOST_SHARDS = 16
 _SHARD_IMAGES = 4
-# seconds: how long a call may keep the thread that asks for it from serving an interrupt, and the longest
-# step for which one thread and all of them are timed against each other
+# seconds: how long a call may keep the thread that asks for it from serving an interrupt, below which time it
+# is better not to wait for sleeping threads, and how long it is believed that so many threads are the fastest
 _BRIEF = 0.06
-_RACED = 0.003
+_QUICK = 0.002
+_AGAIN = 5.0
 _TERMS = 2e9  # multiply-adds that a thread does in a second, at least as long as nothing has been timed
-_SLIGHT = 300_000  # multiply-adds that are done before a second thread is awake
+# multiply-adds of a step that are done before a second thread is awake, and of one that is worth many
+_SLIGHT, _HEAVY = 1_000_000, 300_000_000
+_TURNS = 8
+_LARGE = 1 << 16  # entries of an array
+_COPIED = 4096  # entries of a batch
 _WORDS = {word.name.lower(): int(word) for word in Word}
 _STEPS, _THREADS, _SLOTS = int(Word.STEPS), int(Word.THREADS), int(Word.SLOTS)
+_YIELD = int(Word.YIELD)
+_X, _OUTPUTS = int(Word.X), int(Word.OUTPUTS)
 _DONE, _FIRST = int(Word.DONE), int(Word.FIRST_STEP)
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-
-
-class Sizes(Protocol):
-    """What a plan says of its memory; elements of float32, those of a block and a batch for each image."""
-
-    images: int
-    together: int
-    block: int
-    batch: int
-    shard: int
-    shared: int
-    fills: list[tuple[str, int, int, float]]
-    terms: int
-
-
-class Code(Protocol):
-    """Compiled code, loaded."""
-
-    @property
-    def layout(self) -> Sizes:
-        """What it needs."""
-
-    @property
-    def address(self) -> int:
-        """Where its entry begins."""
 
 
 def shards_of(batch: int, together: int = 1) -> int:
@@ -72,7 +58,17 @@ def shards_of(batch: int, together: int = 1) -> int:
 
 
 def aligned(count: int) -> Array:
-    """Zeros that begin at a multiple of 64 bytes."""
+    """Zeros that begin at a multiple of 64 bytes.
+
+    Large ones are asked of the system, to which they go back as soon as nobody needs them; they never lie
+    where something else was, so that a process grows by what was predicted.
+    """
+    if count >= _LARGE and hasattr(mmap, "MAP_PRIVATE"):
+        try:
+            place = mmap.mmap(-1, 4 * count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError(f"{4 * count} bytes: {error.strerror}") from None
+        return np.frombuffer(place, np.float32)
     raw = np.zeros(count + 16, np.float32)
     start = (-raw.ctypes.data // 4) % 16
     return raw[start : start + count]
@@ -80,6 +76,11 @@ def aligned(count: int) -> Array:
 
 def _padded(count: int) -> int:
     return -(-count // 16) * 16
+
+
+def signed(seed: int) -> int:
+    """A seed of 64 bits as the context holds it."""
+    return seed - (1 << 64) if seed >> 63 else seed
 
 
 class Memory:
@@ -97,7 +98,7 @@ class Memory:
         How many images a block has at most, where that shall be fewer than the plan says.
     """
 
-    def __init__(self, layout: Sizes, batch: int, threads: int, images: int | None = None):
+    def __init__(self, layout: Layout, batch: int, threads: int, images: int | None = None):
         together = layout.together
         self.capacity = -(-batch // together) * together
         self.images = min(layout.images, self.capacity)
@@ -136,9 +137,8 @@ class Session:
         How many images a step has.
     threads
         How many threads a job may have.
-    memory
-        That of another session of the same code whose batches are larger; its own where it is None.  Two
-        sessions that share memory share their lock.
+    larger
+        A session of the same code for larger batches, to share memory and lock with.
     images
         How many images a block has at most, as in `Memory`.
     """
@@ -153,8 +153,9 @@ class Session:
     ):
         self.code, self.batch, self.threads = code, batch, threads
         layout = code.layout
-        self.lock = threading.Lock() if larger is None else larger.lock
-        self.memory = memory = Memory(layout, batch, threads, images) if larger is None else larger.memory
+        self.lock: threading.Lock = threading.Lock() if larger is None else larger.lock
+        self.memory: Memory = Memory(layout, batch, threads, images) if larger is None else larger.memory
+        memory = self.memory
         self.order = np.arange(batch, dtype=np.int64)
         self.weights = aligned(_padded(memory.capacity))
         self.weights[:batch] = np.float32(1) / np.float32(batch)
@@ -178,6 +179,12 @@ class Session:
         """A context of its own."""
         return Job(self)
 
+    def own_job(self) -> Job:
+        """The one that single calls share; whoever uses it holds the lock."""
+        if self._job is None:
+            self._job = Job(self)
+        return self._job
+
     def run(self, steps: int = 1, **arrays: Any) -> int:
         """Run steps; the number of those that were finished.
 
@@ -189,10 +196,9 @@ class Session:
             By the words of the context: arrays, or numbers.
         """
         with self.lock:
-            if self._job is None:
-                self._job = Job(self)
-            self._job.set(**arrays)
-            return self._job.run(steps)
+            job = self.own_job()
+            job.set(**arrays)
+            return job.run(steps)
 
 
 class Job:
@@ -207,10 +213,11 @@ class Job:
         self.context = session.words.copy()
         self.address = self.context.ctypes.data
         self.stop = np.zeros(1, np.int32)
-        self._barrier = np.zeros(1, np.int64)
+        self.counts = np.zeros(2, np.int64)  # of those at the barrier, and of helpers that are done
+        self._counter = self.counts[1:].ctypes.data
         self.slots = np.zeros(SLOTS, np.int64)
         self.words[Word.STOP] = self.stop.ctypes.data
-        self.words[Word.BARRIER] = self._barrier.ctypes.data
+        self.words[Word.BARRIER] = self.counts.ctypes.data
         self.words[_SLOTS] = self.slots.ctypes.data
         self._entry = _ENTRY(session.code.address)
         self._held: dict[str, Any] = {}
@@ -227,6 +234,10 @@ class Job:
             else:
                 self.words[_WORDS[word]] = value
 
+    def let_go(self) -> None:
+        """Keep no array alive that was set."""
+        self._held.clear()
+
     @property
     def steps_made(self) -> int:
         """The number of the first step of the last run, and the steps that it has finished so far.
@@ -235,66 +246,99 @@ class Job:
         """
         return int(self.context[_FIRST]) + int(self.context[_DONE])
 
+    def forget(self) -> None:
+        """Count the last run's steps as never made."""
+        self.context[_FIRST] = self.context[_DONE] = 0
+
     def run(self, steps: int = 1) -> int:
         """Run steps on as many threads as is fastest; the number of those that were finished."""
         pace = self.session.pace
-        threads = pace.threads()
+        threads, expected = pace.threads(), pace.seconds(steps)
         started = perf_counter()
-        done = self.run_on(threads, steps, pace.seconds(threads, steps) < _BRIEF)
+        done = self.run_on(threads, steps, expected)
         if done == steps:
             pace.note(threads, steps, perf_counter() - started)
         return done
 
-    def run_on(self, threads: int, steps: int, is_brief: bool) -> int:
-        """Run steps on so many threads; a brief run of one thread is done by the thread that asks."""
+    def run_on(self, threads: int, steps: int, expected: float) -> int:
+        """Run steps on so many threads.
+
+        What takes few milliseconds is done by the thread that asks, with helpers that are awake; else workers
+        do it, and the thread that asks waits where an interrupt reaches it.
+        """
         if len(self.slots) < steps * SLOTS:
             self.slots = np.zeros(steps * SLOTS, np.int64)
+            self.words[_SLOTS] = self.slots.ctypes.data
         else:
             self.slots[: steps * SLOTS] = 0
-        self.stop[0] = self._barrier[0] = 0
+        self.stop[0] = self.counts[0] = 0
         words = self.words
-        words[_SLOTS] = self.slots.ctypes.data
         words[_STEPS], words[_THREADS] = steps, threads
         # in one stroke, so that an interrupt finds the last run's context or this one's
         self.context[:] = words
-        if threads == 1 and is_brief:
+        if threads == 1 and expected < _BRIEF:
             self._entry(self.address, 0)
+        elif expected < _QUICK:
+            counter, give_way = self._counter, int(words[_YIELD])
+            crew().run(self.session.code.address, self.address, threads - 1, counter, give_way)
         else:
             shared().run(self.session.code.address, self.address, threads, self.stop)
         return int(self.context[_DONE])
 
 
-class Still(Job):
-    """A job of a small batch: what it reads and writes are arrays of its own, always the same.
+class Forward(Job):
+    """The job that gives the outputs of a batch, made ready so that a call of some microseconds stays one.
 
     Parameters
     ----------
     session
         For code that only gives the output.
+    parameters
+        In the engine's layout.
     inputs, outputs
         The shapes of a batch.
     """
 
-    def __init__(self, session: Session, inputs: tuple[int, ...], outputs: tuple[int, ...]):
+    def __init__(
+        self, session: Session, parameters: Array, inputs: tuple[int, ...], outputs: tuple[int, ...]
+    ):
         super().__init__(session)
-        self.x, self.y = np.zeros(inputs, np.float32), np.zeros(outputs, np.float32)
-        self.set(x=self.x, outputs=self.y)
-
-    def ready(self) -> None:
-        """Take the words that were set over into the context."""
+        self.shape = outputs
+        self.is_copied = math.prod(inputs) <= _COPIED and math.prod(outputs) <= _COPIED
+        self.is_alone = session.pace.is_settled and session.pace.chosen == 1
+        self.set(parameters=parameters)
+        if self.is_copied:
+            # to copy so little takes less than to ask where an array lies
+            self.x, self.y = np.zeros(inputs, np.float32), np.zeros(outputs, np.float32)
+            self.set(x=self.x, outputs=self.y)
         self.words[_STEPS] = self.words[_THREADS] = 1
         self.context[:] = self.words
 
     def outputs(self, x: Array) -> Array:
-        """What comes out for a batch, on the thread that asks."""
-        self.x[...] = x
-        self.slots.fill(0)
-        self._entry(self.address, 0)
-        return self.y.copy()
+        """What comes out for a batch; whoever calls this holds the session's lock."""
+        if self.is_copied:
+            self.x[...] = x
+            self._go()
+            return self.y.copy()
+        x = np.require(x, np.float32, ["C", "A"])
+        result: Array = np.empty(self.shape, np.float32)
+        self.words[_X] = self.context[_X] = x.ctypes.data
+        self.words[_OUTPUTS] = self.context[_OUTPUTS] = result.ctypes.data
+        self._go()
+        return result
+
+    def _go(self) -> None:
+        if self.is_alone:
+            self.slots.fill(0)
+            self._entry(self.address, 0)
+        else:
+            self.run()
 
 
 class Pace:
     """How long steps take with one thread and with all, and so how many threads are the faster.
+
+    Where neither is certain both are timed in turns, and once in a while again.
 
     Parameters
     ----------
@@ -305,34 +349,40 @@ class Pace:
     """
 
     def __init__(self, terms: int, most: int):
-        self.terms, self.most = terms, most
-        self.best: dict[int, float] = {}
-        self.last: dict[int, float] = {}
+        self.most = most
+        self.last = {1: terms / _TERMS, most: terms / _TERMS}
+        self.is_settled = most == 1 or not _SLIGHT <= terms <= _HEAVY
+        self.chosen = 1 if terms < _SLIGHT else most
+        self._begin()
+
+    def _begin(self) -> None:
         self.turns = 0
-        self.chosen = 1 if most == 1 or terms < _SLIGHT else most if terms > _RACED * 1e11 else None
+        self.best = {1: math.inf, self.most: math.inf}
+        self.is_racing = not self.is_settled
 
     def threads(self) -> int:
         """How many threads the next run shall have."""
-        if self.chosen is not None:
+        if not self.is_racing:
             return self.chosen
-        return 1 if self.turns % 2 == 0 else self.most
+        return 1 if self.turns < _TURNS // 2 else self.most
 
-    def seconds(self, threads: int, steps: int) -> float:
+    def seconds(self, steps: int) -> float:
         """How long so many steps take, as far as is known."""
-        return steps * self.last.get(threads, self.terms / _TERMS)
+        return steps * self.last[self.threads()]
 
     def note(self, threads: int, steps: int, seconds: float) -> None:
         """Take down how long a run took."""
-        each = seconds / steps
-        self.last[threads] = each
-        if self.chosen is not None:
-            return
-        self.turns += 1
-        if self.turns > 2:  # the first run of each meets memory that was never touched
-            self.best[threads] = min(each, self.best.get(threads, each))
-        if self.turns >= 8 or (self.turns > 2 and each > _RACED):
-            one, all_ = self.best.get(1, 1e9), self.best.get(self.most, 1e9)
-            self.chosen = 1 if one <= all_ and self.turns >= 8 else self.most
+        now = monotonic()
+        each = self.last[threads] = seconds / steps
+        if self.is_racing:
+            self.turns += 1
+            if self.turns != 1:  # the first run meets memory that was never touched
+                self.best[threads] = min(each, self.best[threads])
+            if self.turns == _TURNS:
+                self.is_racing, self.since = False, now
+                self.chosen = min(self.best, key=self.best.__getitem__)
+        elif not self.is_settled and now - self.since > _AGAIN:
+            self._begin()
 
 
 @cache

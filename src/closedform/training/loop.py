@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,33 +18,60 @@ from closedform.training.history import History
 from closedform.training.optimisers import Optimizer
 from closedform.training.progress import Progress
 
+if TYPE_CHECKING:
+    from closedform.parameters import Parameters
+
 Array = NDArray[Any]
 
 _EVALUATION_BATCH = 256
 
 
-class Runner(Protocol):
+class Engine(Protocol):
     """What the loop needs of an engine."""
 
-    def forward(
-        self,
-        x: Array,
-        parameters: Mapping[str, Array],
-        *,
-        training: bool = ...,
-        seed: int = ...,
-        step: int = ...,
-    ) -> tuple[Array, Any]:
-        """The output of a batch, and what the backward pass needs."""
-
-    def backward(self, dy: Array, trace: Any, *, into: Mapping[str, Array] | None = ...) -> Any:
-        """The gradients, written into arrays."""
-
-    def loss(self, output: Array, targets: Array) -> tuple[float, Array]:
-        """The mean loss of a batch and its gradient in the output."""
+    def outputs(self, x: Array, parameters: Parameters) -> Array:
+        """The output of the last layer in inference mode."""
 
     def loss_value(self, output: Array, targets: Array) -> float:
         """The mean loss of a batch."""
+
+    def trainer(self, task: Task) -> Trainer:
+        """What makes a training's updates."""
+
+
+class Trainer(Protocol):
+    """Makes updates, as many in one call as suits it."""
+
+    def advance(self, order: NDArray[np.int64]) -> Updates:
+        """Make updates, at least one, from the first of these examples, and count them in the clock.
+
+        All of them see as many examples: `batch_size`, or what is left where that is fewer.
+        """
+
+    def is_finite(self) -> bool:
+        """Whether every parameter is a finite number."""
+
+    def finish(self) -> None:
+        """Leave the network as the last finished update made it, also where `advance` was interrupted."""
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What some updates leave to be reported.
+
+    Attributes
+    ----------
+    losses
+        The mean loss of each batch before its update.
+    examples
+        How many examples they saw in all.
+    correct
+        How many of them were classified right; None where the loss does not classify.
+    """
+
+    losses: list[float]
+    examples: int
+    correct: int | None
 
 
 @dataclass(frozen=True)
@@ -67,27 +95,32 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Trainee:
-    """What is trained: parameters and gradients, by key and as the flat arrays behind the keys."""
+class Task:
+    """What is trained, on what, and how.
 
-    engine: Runner
+    Attributes
+    ----------
+    is_watched
+        Whether examples are evaluated after each epoch.
+    """
+
+    parameters: Parameters
     loss: Loss
-    parameters: Mapping[str, Array]
-    flat_parameters: Array
-    gradients: Mapping[str, Array]
-    flat_gradients: Array
+    examples: Examples
+    batch_size: int
+    optimizer: Optimizer
     seed: int
     clock: Clock
+    is_watched: bool = False
 
 
 def fit(
-    trainee: Trainee,
-    examples: Examples,
+    engine: Engine,
+    trainer: Trainer,
+    task: Task,
     validation: Examples | None,
     *,
     epochs: int,
-    batch_size: int,
-    optimizer: Optimizer,
     progress: Progress,
 ) -> History:
     """Train in place; the last, shorter batch of an epoch is used too.
@@ -95,34 +128,40 @@ def fit(
     Raises
     ------
     DataError
-        Where the loss or a parameter is infinite or no number; the parameters are left as the last step made
-        them.
+        Where the loss or a parameter is infinite or no number; the parameters are left as the last update
+        made them.
     """
-    history, clock = History(), trainee.clock
-    state = optimizer.initial_state(trainee.flat_parameters.size, trainee.flat_parameters.dtype)
-    batches = -(-len(examples) // batch_size)
+    history, clock = History(), task.clock
+    count = len(task.examples)
+    batches = -(-count // task.batch_size)
     with progress:
         for epoch in range(epochs):
             started = time.perf_counter()
             progress.begin_epoch(epoch, epochs, batches)
-            order = permutation(trainee.seed, clock.epochs, len(examples))
-            total, right = 0.0, 0
-            for number in range(batches):
-                chosen = order[number * batch_size : (number + 1) * batch_size]
-                loss, correct = train_step(trainee, examples, chosen, optimizer, state)
-                total += loss * len(chosen)
-                right += correct or 0
-                progress.batch(loss)
-            figures = {"loss": total / len(examples)}
-            if correct is not None:
-                figures["accuracy"] = right / len(examples)
+            order = permutation(task.seed, clock.epochs, count)
+            total, right, done = 0.0, 0, 0
+            while done < count:
+                before = clock.updates
+                updates = trainer.advance(order[done:])
+                each = updates.examples // len(updates.losses)
+                for number, loss in enumerate(updates.losses):
+                    if not math.isfinite(loss):
+                        first = done + number * each
+                        raise _lost(loss, before + number, task, order[first : first + each])
+                progress.batch(updates.losses[-1], len(updates.losses))
+                total += sum(updates.losses) * each
+                right += updates.correct or 0
+                done += updates.examples
+            figures = {"loss": total / count}
+            if updates.correct is not None:
+                figures["accuracy"] = right / count
             clock.epochs += 1
-            if not np.isfinite(trainee.flat_parameters).all():
-                raise _diverged("a parameter is not finite", clock.updates, optimizer)
+            if not trainer.is_finite():
+                raise _diverged("a parameter is not finite", clock.updates, task.optimizer)
             if validation is not None:
-                found = evaluate(trainee.engine, trainee.loss, trainee.parameters, validation)
+                found = evaluate(engine, task.loss, task.parameters, validation)
                 if not np.isfinite(found["loss"]):
-                    raise _diverged(f"the validation loss is {found['loss']}", clock.updates, optimizer)
+                    raise _diverged(f"the validation loss is {found['loss']}", clock.updates, task.optimizer)
                 figures |= {f"val_{key}": value for key, value in found.items()}
             seconds = time.perf_counter() - started
             history.append(figures, seconds)
@@ -130,27 +169,10 @@ def fit(
     return history
 
 
-def train_step(
-    trainee: Trainee,
-    examples: Examples,
-    chosen: Array,
-    optimizer: Optimizer,
-    state: dict[str, Array],
-) -> tuple[float, int | None]:
-    """One update from the examples chosen; the mean loss before it, and how many were right."""
-    engine, step = trainee.engine, trainee.clock.updates
-    output, trace = engine.forward(
-        examples.x[chosen], trainee.parameters, training=True, seed=trainee.seed, step=step
-    )
-    loss, dy = engine.loss(output, examples.targets[chosen])
-    if not np.isfinite(loss):
-        if step == 0:
-            raise _hopeless(loss, examples.x[chosen], trainee.parameters)
-        raise _diverged(f"the loss is {loss}", step, optimizer)
-    engine.backward(dy, trace, into=trainee.gradients)
-    optimizer.update(trainee.flat_parameters, trainee.flat_gradients, state)
-    trainee.clock.updates += 1
-    return loss, trainee.loss.correct(output, examples.y[chosen])
+def _lost(loss: float, updates: int, task: Task, chosen: Array) -> DataError:
+    if updates == 0:
+        return _hopeless(loss, task.examples.x[chosen], task.parameters)
+    return _diverged(f"the loss is {loss}", updates, task.optimizer)
 
 
 def _diverged(sign: str, updates: int, optimizer: Optimizer) -> DataError:
@@ -173,15 +195,13 @@ def _hopeless(loss: float, x: Array, parameters: Mapping[str, Array]) -> DataErr
     )
 
 
-def evaluate(
-    engine: Runner, loss: Loss, parameters: Mapping[str, Array], examples: Examples
-) -> dict[str, float]:
+def evaluate(engine: Engine, loss: Loss, parameters: Parameters, examples: Examples) -> dict[str, float]:
     """The mean loss over the examples, and the accuracy where the loss classifies."""
     total, right = 0.0, 0
     correct: int | None = None
     for start in range(0, len(examples), _EVALUATION_BATCH):
         part = slice(start, start + _EVALUATION_BATCH)
-        output, _ = engine.forward(examples.x[part], parameters)
+        output = engine.outputs(examples.x[part], parameters)
         total += engine.loss_value(output, examples.targets[part]) * len(output)
         correct = loss.correct(output, examples.y[part])
         right += correct or 0

@@ -31,8 +31,8 @@ class Progress:
     def begin_epoch(self, epoch: int, epochs: int, batches: int) -> None:
         """An epoch begins; epochs are counted from 0."""
 
-    def batch(self, loss: float) -> None:
-        """A batch is done."""
+    def batch(self, loss: float, batches: int = 1) -> None:
+        """Some batches are done; the loss is the last one's."""
 
     def end_epoch(self, epoch: int, figures: Mapping[str, float], seconds: float) -> None:
         """An epoch is done."""
@@ -98,9 +98,9 @@ class Bar(Table):
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(f"epoch {epoch + 1}/{epochs}", total=batches, loss="")
 
-    def batch(self, loss: float) -> None:
+    def batch(self, loss: float, batches: int = 1) -> None:
         """Move the bar."""
-        self.bar.update(self.task, advance=1, loss=f"{loss:.4f}")
+        self.bar.update(self.task, advance=batches, loss=f"{loss:.4f}")
 
     def write(self, line: str) -> None:
         """Print one line above the bar."""
