@@ -15,7 +15,7 @@ from closedform.engine.passes import Mode
 from closedform.engine.plan import Plan, plan
 from closedform.engine.program import ENTRY, SCALARS, SLOTS, Word, program
 from closedform.engine.schedule import Machine
-from closedform.engine.session import Memory
+from closedform.engine.session import Memory, chunk_of
 from closedform.engine.threads import shared
 from closedform.engine.updates import Rule, Scalar
 
@@ -89,7 +89,6 @@ class Compiled:
         target = host(width)
         machine = Machine(target.lanes, target.registers)
         self.plan = plan(architecture, mode, machine, together, unit)
-        self.unit = unit
         if change is not None:
             change(self.plan)
         self.program = program(self.plan, machine, target.attributes)
@@ -100,6 +99,11 @@ class Compiled:
     def kernels(self) -> list:
         """All functions of the module that a loop nest became."""
         return [kernel for group in self.program.kernels.values() for kernel in group]
+
+    def images(self, wanted: int | None) -> int:
+        """How many images a block has at most: as many as are wanted, in whole groups."""
+        together = self.layout.together
+        return self.layout.images if wanted is None else -(-wanted // together) * together
 
     def packed(self, flat: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """Views of what lies in the engine's layout, in public shapes where that needs no copy."""
@@ -116,6 +120,7 @@ class Compiled:
         *,
         threads: int = 1,
         images: int | None = None,
+        chunk: int | None = None,
         steps: int = 1,
         rate: float | None = None,
         seed: int = 0,
@@ -131,6 +136,8 @@ class Compiled:
             What the first step reads; each that follows begins one image further on.
         threads, images
             How many threads there are, and how many images a block has at most.
+        chunk
+            How many shards a thread takes at a time; as many as the engine would give it where it is None.
         steps
             How many steps.
         rate
@@ -140,8 +147,8 @@ class Compiled:
         place
             Where memory lies.
         """
-        architecture, count = self.architecture, len(batch)
-        layout = self.layout if images is None else replace(self.layout, images=images)
+        architecture, count = self.architecture, len(batch) // self.plan.unit
+        layout = replace(self.layout, images=self.images(images))
         memory = Memory(layout, count, threads)
         arrays = dict(zip(ARENAS, (memory.block, memory.batch, memory.shard, memory.shared), strict=True))
         entries = max((start + math.prod(shape) for start, shape, _ in layout.parameters.values()), default=0)
@@ -154,14 +161,18 @@ class Compiled:
             arrays[name] = np.zeros_like(start)
         order = np.concatenate([np.roll(np.arange(count), -step) for step in range(steps)])
         # a gradient is given for each image in the order in which they are read
-        arrays |= {"x": batch.x.ravel(), "targets": batch.targets.ravel(), "dy": batch.dy[order].ravel()}
+        arrays |= {
+            "x": batch.x.ravel(),
+            "targets": batch.targets.ravel(),
+            "dy": batch.dy.reshape(count, -1)[order].ravel(),
+        }
         results = {
-            "outputs": architecture.output_shape,
-            "losses": (),
-            "dx": architecture.input_shape,
+            "outputs": (steps * len(batch), *architecture.output_shape),
+            "losses": (steps * count,),
+            "dx": (steps * len(batch), *architecture.input_shape),
         }
         for name, shape in results.items():
-            arrays[name] = np.zeros(steps * count * math.prod(shape), np.float32)
+            arrays[name] = np.zeros(math.prod(shape), np.float32)
         arrays["weights"] = np.zeros(memory.capacity, np.float32)
         arrays["weights"][:count] = np.float32(1) / np.float32(count)
         arrays["scalars"] = np.zeros(steps * SCALARS, np.float32)
@@ -179,6 +190,7 @@ class Compiled:
             "capacity": memory.capacity,
             "threads": threads,
             "shards": memory.shards,
+            "chunk": chunk or chunk_of(count, memory.shards, memory.images, threads),
             "seed": seed,
             "optimiser": Rule.NONE if rate is None else Rule.SGD,
             "block_stride": memory.block_stride,
@@ -189,7 +201,7 @@ class Compiled:
         shared().run(self.library.address(ENTRY), context.ctypes.data, threads, arrays["stop"])
         if context[Word.DONE] != steps:
             raise AssertionError(f"{context[Word.DONE]} of {steps} steps were finished")
-        found = {name: arrays[name].reshape(steps * count, *shape) for name, shape in results.items()}
+        found = {name: arrays[name].reshape(shape) for name, shape in results.items()}
         shapes = {key: np.shape(value) for key, value in parameters.items()}
         for kind in ("gradients", "parameters"):
             found |= {f"{kind}/{key}": view for key, view in self.packed(arrays[kind], shapes).items()}

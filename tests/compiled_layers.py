@@ -1,6 +1,6 @@
 """Networks as the compiled engine runs them, and the same in PyTorch's float64."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 
 import numpy as np
@@ -71,8 +71,14 @@ def layer_results(net: cf.Network, arrays: Arrays) -> Arrays:
     return {name.removeprefix("0."): array for name, array in apply(net, arrays["x"], arrays["dy"]).items()}
 
 
-def in_torch(torch: ModuleType, net: cf.Network, x: np.ndarray, dy: np.ndarray) -> Arrays:
-    """y, dx and the gradients by key: layer after layer in PyTorch, forth and back, in float64."""
+def in_torch(
+    torch: ModuleType, net: cf.Network, x: np.ndarray, dy: np.ndarray
+) -> tuple[Arrays, dict[str, float]]:
+    """What `apply` gives, layer after layer in PyTorch, forth and back, in float64.
+
+    Also how large the sum of as many terms of random sign is that a parameter's gradient adds up: a
+    gradient may be far smaller, and then so much of its rounding error remains.
+    """
     inputs, exact = [x.astype(np.float64)], in_dtype(net.parameters, np.float64)
     cases = [
         Case(layer, shape, len(x), net.seed)
@@ -84,12 +90,17 @@ def in_torch(torch: ModuleType, net: cf.Network, x: np.ndarray, dy: np.ndarray) 
         shape = (len(x), *case.layer.output_shape(case.input_shape))
         arrays.append({"x": inputs[-1], **own, "dy": np.zeros(shape)})
         inputs.append(torch_results(torch, case, arrays[-1])["y"])
-    found, gradient = {"y": inputs[-1]}, dy.astype(np.float64)
+    found, scales, gradient = {"y": inputs[-1]}, {}, dy.astype(np.float64)
     for position in reversed(range(len(cases))):
-        back = torch_results(torch, cases[position], arrays[position] | {"dy": gradient})
+        given = arrays[position] | {"dy": gradient}
+        back = torch_results(torch, cases[position], given)
+        size = np.linalg.norm(gradient) / gradient.shape[1] ** 0.5
+        for name in set(given) - {"x", "dy"}:
+            found[f"{position}.{name}"] = back[name]
+            factor = 1.0 if name == "bias" else np.sqrt((given["x"] ** 2).mean())
+            scales[f"{position}.{name}"] = size * factor
         gradient = back["x"]
-        found |= {f"{position}.{name}": back[name] for name in arrays[position] if name not in ("x", "dy")}
-    return found | {"x": gradient}
+    return found | {"x": gradient}, scales
 
 
 def apply(net: cf.Network, x: np.ndarray, dy: np.ndarray) -> Arrays:
@@ -101,13 +112,20 @@ def apply(net: cf.Network, x: np.ndarray, dy: np.ndarray) -> Arrays:
     return {"y": y, **gradients, "x": dx}
 
 
-def check_close(results: Arrays, expected: Arrays, tolerance: float, where: object = "") -> None:
-    """Assert that all entries are within `tolerance` times the largest of their array."""
+def check_close(
+    results: Arrays,
+    expected: Arrays,
+    tolerance: float,
+    where: object = "",
+    scales: Mapping[str, float] | None = None,
+) -> None:
+    """Assert that all entries are within `tolerance` times the largest of their array, or times its scale."""
     assert results.keys() == expected.keys()
     for name, array in expected.items():
         assert results[name].shape == array.shape, f"{where}: {name}"
         error = np.abs(results[name] - array).max(initial=0)
-        allowed = tolerance * np.abs(array).max(initial=0) + TINY
+        scale = max(np.abs(array).max(initial=0), (scales or {}).get(name, 0))
+        allowed = tolerance * scale + TINY
         assert error <= allowed, f"{where}: {name} is off by {error} where {allowed} is allowed"
 
 

@@ -40,6 +40,23 @@ _POOLED = Architecture(
     (2, 9, 7),
     cf.MeanSquaredError(),
 )
+# every image is seen by all others
+MIXED = Architecture(
+    [
+        cf.Conv2d(5, 3, padding=1, stride=2),
+        cf.Formula(
+            "Y[n,c,i,j] = g[c] * (X[n,c,i,j] - 1/(|n|*|i|*|j|) * sum[m,a,b] X[m,c,a,b])"
+            " / sqrt(1/8 + 1/(|n|*|i|*|j|) * sum[m,a,b] X[m,c,a,b]^2) + h[c]",
+            initial={"g": "ones"},
+        ),
+        cf.ReLU(),
+        cf.Dropout(0.3),
+        cf.Flatten(),
+        cf.Dense(3),
+    ],
+    (3, 7, 9),
+    cf.SoftmaxCrossEntropy(),
+)
 OWN = {"awkward": _AWKWARD, "pooled": _POOLED}
 BENCHMARKED = sorted(path.stem for path in _NETS.glob("*.toml"))
 

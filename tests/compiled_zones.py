@@ -58,7 +58,7 @@ class Zones:
         self.code, self.threads = code, threads
         together = code.plan.together
         self.capacity = -(-count // together) * together
-        self.images = min(images or code.plan.images, self.capacity)
+        self.images = min(code.images(images), self.capacity)
         self.placed: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def place(self, name: str, array: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ Kind = Literal[
     "dx",
     "losses",
     "weights",
+    "rate",
 ]
 
 TOGETHER = 16  # images that go across the lanes where channels do not

@@ -122,6 +122,7 @@ class _Loops(Frame):
         def inside(turns: int) -> Callable[[Value], None]:
             def body(i: Value) -> None:
                 inner = {**sizes, loop: turns} if turns > 1 else sizes
+                self.at[loop] = i
                 self.descend(rest, self.move(pointers, loop, i), inner)
 
             return body

@@ -49,6 +49,7 @@ class Frame:
             operand: build.moved(base[operand.buffer], operand.offset) for operand in nest.operands
         }
         self.is_across = schedule.lane is not None and schedule.lane in nest.reduced
+        self.at: dict[int, Value] = {}  # the turn of each outer loop
         self.mask = lane_mask(self.lanes, self.lanes)
 
     def move(self, pointers: Pointers, loop: int, by: Value) -> dict[Operand, Value]:

@@ -307,6 +307,12 @@ class Builder:
             return a if a.constant < b.constant else b
         return self.select(self.icompare("slt", a, b), a, b)
 
+    def greatest(self, a: Value, b: Value) -> Value:
+        """The larger of two integers; constants are folded"""
+        if a.constant is not None and b.constant is not None:
+            return a if a.constant > b.constant else b
+        return self.select(self.icompare("sgt", a, b), a, b)
+
     def convert(self, word: str, a: Value, kind: str) -> Value:
         """A conversion by LLVM's word: ``bitcast``, ``sitofp``, ``fptosi``, ``zext``, ``trunc``."""
         return self.emit(f"{word} {a.type} {a.name} to {kind}", kind)

@@ -64,6 +64,39 @@ class Fused:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """Turns of a reduced loop that read nothing but zeros, and may be left out.
+
+    A turn counts where ``0 <= start + step * loop + sign * reduced < length``; elsewhere a factor lies in its
+    buffer's border.
+
+    Attributes
+    ----------
+    reduced, loop
+        The reduced loop, and the one of the output that decides which of its turns count.
+    start, step, sign, length
+        Entries along one axis of the factor; `sign` is 1 or -1.
+    """
+
+    reduced: int
+    loop: int
+    start: int
+    step: int
+    sign: int
+    length: int
+
+    def turns(self, first: int, last: int, extent: int) -> tuple[int, int]:
+        """The first turn that counts, and the one behind the last, where the loop is from first to last."""
+        ends = [self.start + self.step * turn for turn in (first, last)]
+        if self.sign > 0:
+            low, high = -max(ends), self.length - min(ends)
+        else:
+            low, high = min(ends) - self.length + 1, max(ends) + 1
+        low = min(max(low, 0), extent)
+        return low, max(min(high, extent), low)
+
+
+@dataclass(frozen=True)
 class Nest:
     """``out (+)= factor * reduction(body)``, then what is fused to it, for every image of a block.
 
@@ -86,6 +119,8 @@ class Nest:
     together
         How many images lie side by side in what it writes; the loop over images then runs over so many at
         once.
+    bounds
+        What may be left out because it reads a border of zeros.
     """
 
     label: str
@@ -100,6 +135,7 @@ class Nest:
     guards: tuple[Operand, ...] = ()
     fused: tuple[Fused, ...] = ()
     together: int = 1
+    bounds: tuple[Bound, ...] = ()
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -162,6 +198,11 @@ def _without(nest: Nest, gone: list[int]) -> Nest:
         mapped(nest, lambda operand: replace(operand, strides=tuple(operand.strides[k] for k in keep))),
         loops=tuple(nest.loops[k] for k in keep),
         reduced=tuple(new[k] for k in nest.reduced if k in new),
+        bounds=tuple(
+            replace(bound, reduced=new[bound.reduced], loop=new[bound.loop])
+            for bound in nest.bounds
+            if bound.reduced in new and bound.loop in new
+        ),
     )
 
 
@@ -181,7 +222,8 @@ def _merged(nest: Nest, outer: int, inner: int) -> Nest:
     extent = nest.extents[outer] * nest.extents[inner]
     loops = list(nest.loops)
     loops[inner] = (name, extent)
-    return _without(replace(nest, loops=tuple(loops)), [outer])
+    bounds = tuple(b for b in nest.bounds if not {b.reduced, b.loop} & {outer, inner})
+    return _without(replace(nest, loops=tuple(loops), bounds=bounds), [outer])
 
 
 def mapped(nest: Nest, change: Callable[[Operand], Operand]) -> Nest:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from closedform.architecture import Architecture
 from closedform.engine.buffers import ALIGNED, TOGETHER, Buffer, Kind, lay_out_block
 from closedform.engine.fusion import fuse
-from closedform.engine.nests import Fused, Nest, Operand, simplified, trimmed
+from closedform.engine.nests import Bound, Fused, Nest, Operand, simplified, trimmed
 from closedform.engine.orders import Orders, last_axis
 from closedform.engine.passes import LOSS, TARGET, Mode, Passes, Step, passes
 from closedform.engine.repeats import without_repeats
@@ -26,6 +26,7 @@ _CACHE = 512 * 1024  # bytes of a block's buffers that shall stay in the second-
 _STAGED = 4096  # parameters from which a gradient is no longer held once for each shard
 _REUSED = 16  # uses of a parameter in one image from which a copy of it in another order pays
 WEIGHTS = "weights"
+RATE = "rate"
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Plan:
         Nests that give one image's results out; run image by image.
     staged
         Gradients of large parameters, from all images of a batch at once.
+    descended
+        The same, that go down the gradient at once instead of writing it: ``W += rate * dW``.
     draws
         Masks to be drawn: buffer, layer, probability of dropping.
     images
@@ -71,6 +74,7 @@ class Plan:
     block: list[Nest] = field(default_factory=list)
     put: list[Nest] = field(default_factory=list)
     staged: list[Nest] = field(default_factory=list)
+    descended: list[Nest] = field(default_factory=list)
     draws: list[tuple[str, int, float]] = field(default_factory=list)
     images: int = 1
     together: int = 1
@@ -268,12 +272,18 @@ class _Planner:
         nest = Nest(f"copy of {label}", loops, write, (read,))
         if count > 1:
             nest = self.with_lanes(nest, {source.name: source, copy.name: copy}, count)
-        if source.together < copy.together:
-            # images that are not there must add nothing to any sum
-            guard = Operand(WEIGHTS, 0, (*[0] * len(loops), 1), TOGETHER)
-            self.weights()
-            nest = replace(nest, guards=(guard,))
+        if source.together < copy.together and source.tensor.startswith("dx"):
+            nest = replace(nest, guards=(self.weight(nest),))
         return trimmed(nest)
+
+    def weight(self, nest: Nest) -> Operand:
+        """What an image counts in the loss: 0 in lanes without an image, which add nothing to any sum."""
+        if WEIGHTS not in self.result.buffers:
+            self.result.buffers[WEIGHTS] = Buffer(WEIGHTS, WEIGHTS, "weights", (1,), (0,), (0,), (0,))
+        lane = [0] * len(nest.loops)
+        if nest.together > 1:
+            lane[-1] = 1
+        return Operand(WEIGHTS, 0, tuple(lane), nest.together)
 
     def image_stride(self, buffer: Buffer, count: int) -> int:
         if buffer.kind not in ("block", "batch", "weights"):
@@ -300,11 +310,6 @@ class _Planner:
             inputs=tuple(map(change, nest.inputs)),
             guards=tuple(map(change, nest.guards)),
         )
-
-    def weights(self) -> Buffer:
-        if WEIGHTS not in self.result.buffers:
-            self.result.buffers[WEIGHTS] = Buffer(WEIGHTS, WEIGHTS, "weights", (1,), (0,), (0,), (0,))
-        return self.result.buffers[WEIGHTS]
 
     # ---- nests
 
@@ -342,20 +347,43 @@ class _Planner:
             step.body,
             guards,
         )
+        if nest.is_product and nest.reduction == "sum":
+            nest = replace(nest, bounds=self.bounds(step))
         if together > 1 and (out.kind in ("block", "batch") or out.kind == "shard"):
             nest = self.with_lanes(nest, buffers, together)
         if step.out.tensor == f"d{self.passes.output}" and self.result.mode.source == "loss":
-            self.weights()
-            images = len(nest.loops)
-            lane = (*[0] * (images - 1), 1) if together > 1 else (0,) * images
-            weight = Operand(WEIGHTS, 0, lane, together)
-            nest = replace(nest, fused=(Fused(None, (None, weight)),))
+            nest = self.weighted(nest)
         nest = trimmed(nest)
         if out.kind == "shared":
             self.result.prepare.append(nest)
         else:
             self.nests.append(nest)
             self.nests += self.copies.pop(out.name, [])
+
+    def weighted(self, nest: Nest) -> Nest:
+        """The gradient of the loss in an image's output, by what the image counts in the mean."""
+        writers = [step for step in self.steps if step.out.tensor == f"d{self.passes.output}"]
+        if len(writers) > 1:
+            raise ValueError(f"{nest.label} is added up from several tables")
+        weight = self.weight(nest)
+        guards = (*nest.guards, weight) if nest.together > 1 else nest.guards
+        return replace(nest, guards=guards, fused=(Fused(None, (None, weight)),))
+
+    def bounds(self, step: Step) -> tuple[Bound, ...]:
+        """What of a sum reads a border of zeros, axis by axis."""
+        found = []
+        for place in step.inputs:
+            shape = self.tensors[place.tensor].shape
+            for axis, (low, high) in enumerate(place.reach(step.extents)):
+                row = place.steps[axis]
+                moving = [k for k, moved in enumerate(row) if moved and step.extents[k] > 1]
+                inner = [k for k in moving if k in step.reduced]
+                is_bound = place.fill == 0 and (low < 0 or high >= shape[axis])
+                if not is_bound or len(moving) != 2 or len(inner) != 1 or abs(row[inner[0]]) != 1:
+                    continue
+                (loop,) = set(moving) - set(inner)
+                found.append(Bound(inner[0], loop, place.start[axis], row[loop], row[inner[0]], shape[axis]))
+        return tuple(found)
 
     def take_in(self) -> None:
         result = self.result
@@ -378,11 +406,11 @@ class _Planner:
         buffer = self.primary(tensor, together)
         full = buffer.shape
         none = (0,) * len(full)
-        if together > 1 and kind == "x":
+        if together > 1 and kind in ("x", "dy"):
             # images are fetched one by one, and turned so that they lie side by side all at once
-            rows = Buffer("x0 in rows", tensor, "block", full, tuple(range(len(full))), none, none)
+            rows = Buffer(f"{tensor} in rows", tensor, "block", full, tuple(range(len(full))), none, none)
             self.result.buffers[rows.name] = rows
-            self.nests.append(self.copied(rows, buffer, "x0"))
+            self.nests.append(self.copied(rows, buffer, tensor))
             buffer = rows
         caller = f"caller's {kind}"
         own = Buffer(caller, caller, kind, full, tuple(range(len(full))), none, none)
@@ -428,7 +456,17 @@ class _Planner:
                 if buffer.kind == "block":
                     result.buffers[buffer.name] = replace(buffer, kind="batch")
         result.staged = [replace(nest, accumulate=False) for nest in staged]
+        result.descended = list(map(self.descended, result.staged))
         result.block = block
+
+    def descended(self, nest: Nest) -> Nest:
+        """A parameter's gradient times the learning rate, added to the parameter."""
+        layer, own = nest.out.buffer.split(".", 1)
+        parameter = replace(nest.out, buffer=f"{layer}.{own.removeprefix('d')}")
+        self.result.buffers.setdefault(RATE, Buffer(RATE, RATE, "rate", (1,), (0,), (0,), (0,)))
+        rate = Operand(RATE, 0, (0,) * len(nest.loops))
+        steps = (Fused(None, (None, rate)), Fused(None, (parameter,), accumulate=True))
+        return replace(nest, label=f"{nest.label}, descended", out=parameter, fused=steps)
 
     def gradient_name(self, key: str) -> str:
         for parameter in self.architecture.parameters:
@@ -455,7 +493,8 @@ class _Planner:
         result, buffers = self.result, self.result.buffers
         used = {
             name
-            for nest in (*result.take, *result.prepare, *result.block, *result.put, *result.staged)
+            for nests in (result.take, result.prepare, result.block, result.put, result.staged)
+            for nest in (*nests, *result.descended)
             for name in nest.buffers
         } | {name for name, _, _ in result.draws}
         for name in [name for name in buffers if name not in used and buffers[name].kind != "parameter"]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from closedform.engine.frame import Frame, Point, Pointers, offset_of
 from closedform.engine.ir import FLOAT, I64, Value, i64, number
 from closedform.engine.nests import IMAGES, Operand
+from closedform.engine.schedule import used_bounds
 from closedform.engine.shards import shard_bounds, trailing_ones, trailing_zeros
 
 _LEVELS = 6  # of the tree over shards: at most 32 of them
@@ -139,7 +140,26 @@ def _reduced(
     def body(i: Value, *carried: Value) -> list[Value]:
         return _reduced(frame, rest, frame.move(pointers, loop, i), places, live, list(carried))
 
-    return frame.build.loop(0, frame.nest.extents[loop], body, 1, sums)
+    low, high = _turns(frame, loop, places)
+    return frame.build.loop(low, high, body, 1, sums)
+
+
+def _turns(frame: Frame, loop: int, places: Sequence[tuple[Point, int]]) -> tuple[Value, Value]:
+    """The turns of a reduced loop: those that read nothing but a border of zeros are left out."""
+    build, extent = frame.build, i64(frame.nest.extents[loop])
+    for bound in used_bounds(frame.nest, frame.schedule.reduced):
+        if bound.reduced != loop:
+            continue
+        at = frame.at.get(bound.loop, i64(0))
+        offsets = [bound.start + bound.step * point.get(bound.loop, 0) for point, _ in places]
+        begin = build.imul(at, i64(bound.step))
+        least, most = (build.iadd(begin, i64(end(offsets))) for end in (min, max))
+        if bound.sign > 0:
+            low, high = build.isub(i64(0), most), build.isub(i64(bound.length), least)
+        else:
+            low, high = build.isub(least, i64(bound.length - 1)), build.iadd(most, i64(1))
+        return build.greatest(low, i64(0)), build.least(high, extent)
+    return i64(0), extent
 
 
 def _in_rotation(

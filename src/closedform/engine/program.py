@@ -26,14 +26,15 @@ from closedform.engine.ir import (
     Value,
     i32,
     i64,
+    number,
     vector,
 )
 from closedform.engine.masks import emit_mask
 from closedform.engine.nests import Nest
-from closedform.engine.plan import Plan
+from closedform.engine.plan import RATE, Plan
 from closedform.engine.schedule import Machine, schedule
 from closedform.engine.shards import trailing_ones, trailing_zeros
-from closedform.engine.updates import emit_update
+from closedform.engine.updates import Rule, Scalar, emit_update
 
 ENTRY = "run"
 _PART = 4096  # parameters that are updated at a time
@@ -51,6 +52,7 @@ class Word(IntEnum):
     CAPACITY = auto()  # images that the batch's memory has room for
     THREADS = auto()
     SHARDS = auto()
+    CHUNK = auto()  # shards that a thread takes at a time
     FIRST_STEP = auto()
     SEED = auto()
     OPTIMISER = auto()
@@ -119,6 +121,10 @@ class _Writer:
             "put": self.emit("put", plan.put),
             "staged": self.emit("staged", plan.staged, parts=True, has_tree=True),
         }
+        self.kernels["descended"] = [
+            emit(self.module, f"descended{n}", nest, kernel.schedule, splits=True, has_tree=True)
+            for n, (nest, kernel) in enumerate(zip(plan.descended, self.kernels["staged"], strict=True))
+        ]
 
     def emit(
         self, group: str, nests: list[Nest], parts: bool = False, has_tree: bool = False
@@ -186,11 +192,13 @@ class _Writer:
     def write_block(self, is_shared: bool = False) -> None:
         """The function of a block of images: run by one thread, or by all of them together."""
         plan, module = self.plan, self.module
-        parameters = [(PTR, "context"), (PTR, "memory"), (PTR, "shard")]
-        parameters += [(I64, word) for word in ("first", "count", "step", "thread")]
+        parameters = [(PTR, "context"), (PTR, "memory")]
+        words = ("first", "count", "step", "thread", "low", "high")
+        parameters += [(I64, word) for word in words]
         build = Builder(module, "shared_block" if is_shared else "block", parameters)
-        context, memory, shard, first, count, step, thread = build.parameters
-        room = build.imul(self.word(build, context, Word.IMAGES), i64(1))
+        context, memory, first, count, step, thread, low, high = build.parameters
+        room = self.word(build, context, Word.IMAGES)
+        sums = self.pointer(build, context, Word.SHARD_MEMORY)
         batch = self.word(build, context, Word.BATCH)
         number_ = build.iadd(build.imul(step, batch), first)
         order = self.pointer(build, context, Word.ORDER)
@@ -217,7 +225,7 @@ class _Writer:
                 elif buffer.kind == "block":
                     base = build.moved(memory, build.imul(room, i64(buffer.offset)))
                 elif buffer.kind == "shard":
-                    base = build.moved(shard, buffer.offset)
+                    base = build.moved(sums, buffer.offset)
                 elif buffer.kind == "weights":
                     base = build.moved(self.pointer(build, context, Word.WEIGHTS), first)
                 if base is None:
@@ -226,15 +234,21 @@ class _Writer:
             return found[name]
 
         for buffer in plan.buffers.values():
-            if buffer.kind not in ("x", "targets", "outputs", "losses", "dy", "dx"):
+            if buffer.kind not in ("x", "targets", "outputs", "losses", "dy", "dx", "rate"):
                 resolve(buffer.name)
 
-        def one_by_one(kernels: list[Kernel]) -> None:
+        # lanes that have no image of their own hold the block's last one, so that all of them can be read
+        together = plan.together
+        groups = build.idiv(build.iadd(count, i64(together - 1)), i64(together))
+        filled = build.imul(groups, i64(together))
+        last = build.isub(count, i64(1))
+
+        def one_by_one(kernels: list[Kernel], stop: Value) -> None:
             if not kernels:
                 return
 
             def image(i: Value) -> None:
-                at = build.iadd(number_, i)
+                at = build.iadd(number_, build.least(i, last))
                 chosen = at
                 if any(plan.buffers[n].kind in ("x", "targets") for k in kernels for n in k.nest.buffers):
                     chosen = build.load(build.moved(order, at, I64), I64)
@@ -254,7 +268,7 @@ class _Writer:
                 for kernel in kernels:
                     kernel.call(build, place, i64(1))
 
-            build.loop(i64(0), count, image)
+            build.loop(i64(0), stop, image)
 
         def alone(body: Callable[[], None]) -> None:
             """What one thread does while the others wait."""
@@ -264,11 +278,39 @@ class _Writer:
             build.when(build.icompare("eq", thread, i64(0)), body)
             build.call_own("barrier", context)
 
-        alone(lambda: one_by_one(self.kernels["take"]))
+        def run(kernel: Kernel, turns: Value) -> None:
+            if plan.buffers[kernel.nest.out.buffer].kind != "shard":
+                kernel.call(build, resolve, turns)
+                return
+            build.loop(low, high, lambda s: in_shard(kernel, s))
+
+        def in_shard(kernel: Kernel, s: Value) -> None:
+            """Add what a shard has of the block's images to the shard's sums."""
+            together = kernel.nest.together
+            begin, end = (self.first_image(build, context, n) for n in (s, build.iadd(s, i64(1))))
+            begin = build.select(build.icompare("sgt", begin, first), begin, first)
+            end = build.least(end, build.iadd(first, count))
+            ahead = build.isub(begin, first)
+
+            def place(name: str) -> Value:
+                buffer = plan.buffers[name]
+                if buffer.kind == "shard":
+                    return build.moved(resolve(name), build.imul(s, i64(plan.shard_size)))
+                if buffer.kind in ("block", "batch"):
+                    skipped = build.idiv(ahead, i64(buffer.together))
+                    return build.moved(resolve(name), build.imul(skipped, i64(buffer.size)))
+                return build.moved(resolve(name), ahead) if buffer.kind == "weights" else resolve(name)
+
+            here = build.isub(end, begin)
+            turns = build.idiv(build.iadd(here, i64(together - 1)), i64(together))
+            is_any = build.icompare("sgt", here, i64(0))
+            build.when(is_any, lambda: kernel.call(build, place, turns))
+
+        alone(lambda: one_by_one(self.kernels["take"], filled))
         for name, layer, drop in plan.draws:
-            emit_mask(self.module, build, plan.buffers[name], resolve(name), self.draw_key(build, context), {
-                "first": first, "count": count, "step": step, "layer": i64(layer)}, drop)  # fmt: skip
-        groups = build.idiv(build.iadd(count, i64(TOGETHER - 1)), i64(TOGETHER))
+            key = self.draw_key(build, context)
+            where = {"first": first, "count": filled, "step": step, "layer": i64(layer)}
+            emit_mask(self.module, build, plan.buffers[name], resolve(name), key, where, drop)
         threads = self.word(build, context, Word.THREADS)
         for kernel in self.kernels["block"]:
             turns = groups if kernel.nest.together > 1 else count
@@ -279,9 +321,17 @@ class _Writer:
                 kernel.call(build, resolve, turns, (part[0], part[1]))
                 build.call_own("barrier", context)
             else:
-                alone(lambda kernel=kernel, turns=turns: kernel.call(build, resolve, turns))  # type: ignore[misc]
-        alone(lambda: one_by_one(self.kernels["put"]))
+                alone(lambda kernel=kernel, turns=turns: run(kernel, turns))  # type: ignore[misc]
+        alone(lambda: one_by_one(self.kernels["put"], count))
         build.finish()
+
+    def first_image(self, build: Builder, context: Value, shard: Value) -> Value:
+        """Where a shard begins: whole groups of images that lie together, as equal in number as can be."""
+        batch, shards = self.word(build, context, Word.BATCH), self.word(build, context, Word.SHARDS)
+        together = i64(self.plan.together)
+        units = build.idiv(build.iadd(batch, i64(self.plan.together - 1)), together)
+        first = build.idiv(build.imul(shard, units), shards)
+        return build.least(build.imul(first, together), batch)
 
     def draw_key(self, build: Builder, context: Value) -> tuple[Value, Value]:
         """The seed, and the number of the first step."""
@@ -321,17 +371,41 @@ class _Writer:
             build.when(is_here, lambda: body(own))
             start += units
 
-        for kernel in self.kernels["staged"]:
+        scalars = self.pointer(build, context, Word.SCALARS)
+        scalars = build.moved(scalars, build.imul(step, i64(SCALARS)))
+        rule = self.word(build, context, Word.OPTIMISER)
+        # plain gradient descent needs no gradient but the one in the register
+        flag = build.allocate(I64)
+        build.store(i64(0), flag)
 
-            def staged(own: Value, kernel: Kernel = kernel) -> None:
+        def without_decay() -> None:
+            decay = build.load(build.moved(scalars, int(Scalar.DECAY)), FLOAT)
+            build.store(build.convert("zext", build.compare("oeq", decay, number(0.0)), I64), flag)
+
+        build.when(build.icompare("eq", rule, i64(int(Rule.SGD))), without_decay)
+        is_plain = build.icompare("ne", build.load(flag, I64), i64(0))
+        find = self.place(build, context)
+
+        def place(name: str) -> Value:
+            return build.moved(scalars, int(Scalar.RATE)) if name == RATE else find(name)
+
+        pairs = zip(self.kernels["staged"], self.kernels["descended"], strict=True)
+        for kernel, plain in pairs:
+
+            def staged(own: Value, kernel: Kernel = kernel, plain: Kernel = plain) -> None:
                 out = plan.buffers[kernel.nest.out.buffer]
                 size = math.prod(out.shape)
                 after = build.iadd(own, i64(1))
-                kernel.call(build, self.place(build, context), batch, (own, after), shards)
-                each = i64(self.entries_of_unit(kernel, size))
-                low = build.imul(own, each)
-                high = build.least(build.imul(after, each), i64(size))
-                self.update(build, context, out.offset, low, high, step)
+
+                def written() -> None:
+                    kernel.call(build, place, batch, (own, after), shards)
+                    each = i64(self.entries_of_unit(kernel, size))
+                    low = build.imul(own, each)
+                    high = build.least(build.imul(after, each), i64(size))
+                    self.update(build, context, out.offset, low, high, step)
+
+                build.when(is_plain, lambda: plain.call(build, place, batch, (own, after), shards))
+                build.when(build.opposite(is_plain), written)
 
             numbered(kernel.units, staged)
         for buffer, first, size in self.small:
@@ -445,8 +519,6 @@ class _Writer:
         stop = self.pointer(build, context, Word.STOP)
         stride = self.word(build, context, Word.BLOCK_STRIDE)
         memory = build.moved(self.pointer(build, context, Word.BLOCK_MEMORY), build.imul(thread, stride))
-        together = self.plan.together
-        units = build.idiv(build.iadd(batch, i64(together - 1)), i64(together))
 
         def slot(step: Value, which: int) -> Value:
             return build.moved(slots, build.iadd(build.imul(step, i64(SLOTS)), i64(which)), I64)
@@ -467,7 +539,7 @@ class _Writer:
             flag = build.emit(f"load atomic i32, ptr {stop.name} monotonic, align 4", I32)
             return build.icompare("eq", flag, i32(0))
 
-        def blocks(step: Value, first: Value, last: Value, shard: Value) -> None:
+        def blocks(step: Value, first: Value, last: Value, low: Value, high: Value) -> None:
             """The images of a range, block by block; what is no longer wanted is left out."""
             again, inside, skipped, done = (build.label(word) for word in ("again", "inside", "skip", "over"))
             place = build.allocate(I64)
@@ -484,13 +556,11 @@ class _Writer:
             build.jump(done)
             build.begin(inside)
             after = build.least(build.iadd(at, images), last)
-            build.call_own("block", context, memory, shard, at, build.isub(after, at), step, thread)
+            size = build.isub(after, at)
+            build.call_own("block", context, memory, at, size, step, thread, low, high)
             build.store(after, place)
             build.jump(again)
             build.begin(done)
-
-        def to_image(unit: Value) -> Value:
-            return build.least(build.imul(unit, i64(together)), batch)
 
         def first_phase(step: Value) -> None:
             if not self.is_training:
@@ -498,7 +568,8 @@ class _Writer:
 
                 def part(got: Value) -> None:
                     start = build.imul(got, images)
-                    blocks(step, start, build.least(build.iadd(start, images), batch), memory)
+                    last = build.least(build.iadd(start, images), batch)
+                    blocks(step, start, last, i64(0), i64(0))
 
                 if not self.can_share:
                     take(step, 0, total, part)
@@ -512,7 +583,8 @@ class _Writer:
                 def together_(got: Value) -> None:
                     start = build.imul(got, images)
                     size = build.least(images, build.isub(batch, start))
-                    build.call_own("shared_block", context, one, one, start, size, step, thread)
+                    none = i64(0)
+                    build.call_own("shared_block", context, one, start, size, step, thread, none, none)
 
                 build.loop(i64(0), total, together_)
                 build.jump(over)
@@ -522,20 +594,25 @@ class _Writer:
                 build.begin(over)
                 return
 
-            def shard(got: Value) -> None:
-                size = i64(self.plan.shard_size)
-                own = build.moved(self.pointer(build, context, Word.SHARD_MEMORY), build.imul(got, size))
+            chunk = self.word(build, context, Word.CHUNK)
+
+            def several(got: Value) -> None:
+                low = build.imul(got, chunk)
+                high = build.least(build.iadd(low, chunk), shards)
                 if self.plan.shard_size:
+                    size = i64(self.plan.shard_size)
+                    sums = self.pointer(build, context, Word.SHARD_MEMORY)
+                    own = build.moved(sums, build.imul(low, size))
+                    length = build.imul(build.isub(high, low), i64(4 * self.plan.shard_size))
                     build.module.declare("llvm.memset.p0.i64", "void", [PTR, "i8", I64, "i1 immarg"])
                     build.do(
-                        f"call void @llvm.memset.p0.i64(ptr {own.name}, i8 0, "
-                        f"i64 {4 * self.plan.shard_size}, i1 false)"
+                        f"call void @llvm.memset.p0.i64(ptr {own.name}, i8 0, i64 {length.name}, i1 false)"
                     )
-                first = build.idiv(build.imul(got, units), shards)
-                last = build.idiv(build.imul(build.iadd(got, i64(1)), units), shards)
-                blocks(step, to_image(first), to_image(last), own)
+                first, last = (self.first_image(build, context, s) for s in (low, high))
+                blocks(step, first, last, low, high)
 
-            take(step, 0, shards, shard)
+            items = build.idiv(build.isub(build.iadd(shards, chunk), i64(1)), chunk)
+            take(step, 0, items, several)
 
         def prepare(step: Value) -> None:
             if not self.plan.prepare:

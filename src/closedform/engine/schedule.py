@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from closedform.engine.nests import IMAGES, Nest
+from closedform.engine.nests import IMAGES, Bound, Nest
 
 IMAGE_TILES = (8, 4, 2, 1)
 _UNROLLED = 4
 _SMALL = 8  # partial sums of a tile up to which reduced loops are written out
 _PARTIAL = 4
+_OFTEN = 16
 _TALL = 192  # reduced turns from which an image at a time pays
 
 
@@ -190,14 +191,15 @@ def _tiled(nest: Nest, lane: int | None, machine: Machine, splits: bool) -> Sche
     # an image's own sum is added to the output as a whole where it does not go on from the output
     tall = turns >= _TALL or is_across or nest.factor != 1 or partial > 1
     choices = list(parallel)
-    if not nest.sums_images:
+    # what several threads share may be a single image
+    if not nest.sums_images and (not splits or _is_read_once(nest)):
         choices.append(IMAGES)
     best: tuple[float, int, tuple[tuple[int, int], ...]] | None = None
     best_cost = math.inf
     for wide in _widths(blocks):
         room = machine.accumulators // (wide * partial)
         for tile in _tiles(nest, choices, room):
-            cost = _cost(nest, lane, wide, blocks, tile, is_across)
+            cost = _cost(nest, lane, wide, blocks, tile, is_across) * _counting(nest, reduced, tile)
             if cost < best_cost - 1e-9:
                 best, best_cost = (cost, wide, tile), cost
     if best is None:
@@ -231,6 +233,36 @@ def _tiled(nest: Nest, lane: int | None, machine: Machine, splits: bool) -> Sche
         product *= extent
         unrolled += 1
     return Schedule(lane, wide, tile, tuple(outer), reduced, unrolled)
+
+
+def _is_read_once(nest: Nest) -> bool:
+    """Whether an image reads each entry that all images share but a few times, as in a dense layer."""
+    shared = [operand for operand in nest.inputs if not operand.image]
+    return any(
+        math.prod(extent for k, extent in enumerate(nest.extents) if not operand.strides[k]) < _OFTEN
+        for operand in shared
+    )
+
+
+def used_bounds(nest: Nest, reduced: Sequence[int]) -> tuple[Bound, ...]:
+    """The bounds that are kept to: those of every reduced loop but the innermost, one for each."""
+    own = {bound.reduced: bound for bound in nest.bounds if bound.reduced in reduced[:-1]}
+    return tuple(own.values())
+
+
+def _counting(nest: Nest, reduced: Sequence[int], tile: tuple[tuple[int, int], ...]) -> float:
+    """The share of a sum's turns that are left where those that read only zeros are left out."""
+    share = 1.0
+    for bound in used_bounds(nest, reduced):
+        size = dict(tile).get(bound.loop, 1)
+        extent, turns = nest.extents[bound.loop], nest.extents[bound.reduced]
+        left = 0
+        for first in range(0, extent, size):
+            last = min(first + size, extent) - 1
+            low, high = bound.turns(first, last, turns)
+            left += (high - low) * (last + 1 - first)
+        share *= left / (extent * turns)
+    return share
 
 
 def _partial(nest: Nest, lane: int | None, reduced: Sequence[int], lanes: int) -> int:

@@ -57,6 +57,14 @@ def shards_of(batch: int, together: int = 1) -> int:
     return shards
 
 
+def chunk_of(batch: int, shards: int, images: int, threads: int) -> int:
+    """How many shards a thread takes at a time: as many as fill a block, if all threads get some."""
+    chunk = 1
+    while 2 * chunk * batch <= images * shards and 2 * chunk * threads <= shards:
+        chunk *= 2
+    return chunk
+
+
 def aligned(count: int) -> Array:
     """Zeros that begin at a multiple of 64 bytes.
 
@@ -164,7 +172,8 @@ class Session:
         words[Word.BATCH] = batch
         words[Word.IMAGES] = memory.images
         words[Word.CAPACITY] = memory.capacity
-        words[Word.SHARDS] = shards_of(batch, layout.together)
+        words[Word.SHARDS] = shards = shards_of(batch, layout.together)
+        words[Word.CHUNK] = chunk_of(batch, shards, memory.images, threads)
         words[Word.BLOCK_MEMORY] = memory.block.ctypes.data
         words[Word.BLOCK_STRIDE] = memory.block_stride
         words[Word.BATCH_MEMORY] = memory.batch.ctypes.data
