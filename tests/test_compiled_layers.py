@@ -109,9 +109,11 @@ def convolutions(channels):
 
 
 def rows_of_channels():
+    """Every pair from 1 to 33; else each number twice on either side, and 1 to 9 beside 1."""
     if SLOW:
         return list(chains(every_pair(33), 11))
-    return [row for step in (1, 7, 16) for row in chains(circle(33, step), 11)]
+    beside_1 = [channels for k in range(1, 10) for channels in (1, k)] + [1]
+    return [row for whole in (beside_1, circle(33, 1), circle(33, 16)) for row in chains(whole, 11)]
 
 
 @pytest.mark.parametrize("channels", rows_of_channels(), ids=lambda row: f"{row[0]}-{row[1]}-")
@@ -125,7 +127,7 @@ def test_every_number_of_channels_goes_in_and_out():
     pairs = {pair for row in rows_of_channels() for pair in pairwise(row)}
     for side in (0, 1):
         for channels in range(1, 34):
-            assert len([pair for pair in pairs if pair[side] == channels]) == (33 if SLOW else 3)
+            assert len([pair for pair in pairs if pair[side] == channels]) >= (33 if SLOW else 2)
 
 
 @pytest.mark.parametrize("count", BATCHES)
@@ -379,7 +381,8 @@ def test_nan_and_infinity_go_where_they_go_in_the_reference_engine(name, value):
             with np.errstate(invalid="ignore", over="ignore"):
                 expected = layer_results(reference, changed)
             for key, found in layer_results(net, changed).items():
-                assert np.array_equal(kinds(found), kinds(expected[key])), (tensor, place, key)
+                different = (kinds(found) != kinds(expected[key])).sum()
+                assert different == 0, f"{tensor}{place} is {value}: {key} differs in {different} entries"
                 reached += kinds(found).any()
     assert reached
 
@@ -395,7 +398,8 @@ def test_nan_and_infinity_stay_in_their_lanes(layer, shape):
     with np.errstate(invalid="ignore", over="ignore"):
         expected = layer_results(reference, arrays)
     for key, found in layer_results(net, arrays).items():
-        assert np.array_equal(kinds(found), kinds(expected[key])), key
+        different = (kinds(found) != kinds(expected[key])).sum()
+        assert different == 0, f"{key} differs in {different} entries"
 
 
 @pytest.mark.parametrize("count", [5, 24, 49])

@@ -451,7 +451,7 @@ class Network:
         ShapeError, DataError, SettingError
             For examples or settings that cannot be used, before anything is trained.
         """
-        from closedform.training.loop import Clock, Task, fit
+        from closedform.training.loop import fit
         from closedform.training.optimisers import SGD, Optimizer
         from closedform.training.progress import progress
 
@@ -464,8 +464,20 @@ class Network:
         reporter = progress(verbose)
         examples = self._examples(x, y)
         validation = None if validation_data is None else self._validation(validation_data)
+        task = self._task(examples, batch_size, optimizer, is_watched=validation is not None)
+        trainer = self._with_engine(lambda engine: engine.trainer(task))
+        try:
+            return fit(self._engine, trainer, task, validation, epochs=epochs, progress=reporter)
+        finally:
+            trainer.finish()
+
+    def _task(
+        self, examples: Examples, batch_size: int, optimizer: Optimizer, *, is_watched: bool = False
+    ) -> Task:
+        from closedform.training.loop import Clock, Task
+
         self._clock = self._clock or Clock()
-        task = Task(
+        return Task(
             self._parameters,
             self._loss(),
             examples,
@@ -473,13 +485,8 @@ class Network:
             optimizer,
             self.seed,
             self._clock,
-            is_watched=validation is not None,
+            is_watched=is_watched,
         )
-        trainer = self._with_engine(lambda engine: engine.trainer(task))
-        try:
-            return fit(self._engine, trainer, task, validation, epochs=epochs, progress=reporter)
-        finally:
-            trainer.finish()
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The mean loss in inference mode, and the accuracy where the loss classifies.

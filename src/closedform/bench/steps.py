@@ -140,30 +140,30 @@ def _measured(
 
 
 def examples(architecture: Architecture, batch: int) -> Examples:
-    """At least four batches of images from a normal distribution, and labels or targets at random."""
+    """At least four batches of images with entries from 0 to 1, and labels or targets at random."""
     size = int(np.prod(architecture.input_shape))
     count = batch * max(4, min(64, _RESIDENT // batch, _LARGEST // (batch * size)))
     generator = np.random.default_rng(0)
-    x = generator.standard_normal((count, *architecture.input_shape), dtype=np.float32)
+    x = generator.random((count, *architecture.input_shape), dtype=np.float32)
     if isinstance(architecture.loss, MeanSquaredError):
         return x, generator.standard_normal((count, *architecture.output_shape), dtype=np.float32)
     return x, generator.integers(0, max(2, architecture.output_shape[0]), count)
 
 
 def training_loop(network: Network, x: Any, y: Any, batch: int) -> Callable[[int], None]:
-    """A function that runs so many training steps of `Network.fit`, gathering the batches included.
+    """A function that runs so many training steps as `Network.fit` does, one batch after the other.
 
-    One epoch goes over all examples in a new order; `fit` is asked for as many examples as the steps need.
+    What `fit` does once for a training is done beforehand; the examples are taken as they lie.
     """
-    optimizer, available = SGD(RATE), len(x) // batch
+    task = network._task(network._examples(x, y), batch, SGD(RATE))
+    trainer = network._with_engine(lambda engine: engine.trainer(task))
+    order = np.arange(len(x) // batch * batch)
 
     def run(steps: int) -> None:
-        epochs, rest = divmod(steps, available)
-        if epochs:
-            network.fit(x, y, epochs=epochs, batch_size=batch, optimizer=optimizer, verbose=0)
-        if rest:
-            part = slice(rest * batch)
-            network.fit(x[part], y[part], epochs=1, batch_size=batch, optimizer=optimizer, verbose=0)
+        left, at = steps * batch, 0
+        while left:
+            made = trainer.advance(order[at : at + left]).examples
+            left, at = left - made, (at + made) % len(order)
 
     return run
 

@@ -47,6 +47,7 @@ __all__ = [
 
 Array = NDArray[np.float32]
 
+_SHARED = 8_000_000  # multiply-adds from which threads work on one image together
 _MOST = 4096  # images whose outputs are worked out in one call
 _MOST_MIXED = 256  # the same where they are mixed, as the reference engine has it
 _MOST_CODES = 16  # of a network that has its own for every batch size
@@ -180,8 +181,11 @@ class CompiledEngine:
             return Session(code, 1, threads)
         if mode.source != "none":
             return Session(code, batch, threads)
-        threads = min(threads, -(-batch // code.layout.together))
-        return Session(code, batch, threads, images=-(-batch // threads))
+        groups = -(-batch // code.layout.together)
+        # few images that are much work are shared between threads, each of them
+        if groups >= threads or code.layout.terms * batch < _SHARED:
+            threads = min(threads, groups)
+        return Session(code, batch, threads, images=-(-batch // min(threads, groups)))
 
     def check_memory(self, mode: Mode, batch: int, moments: int | None = None) -> None:
         """Refuse a batch that there is no memory for, before any of it is taken.

@@ -195,7 +195,9 @@ class Crew:
         self._is_called: list[bool] = []
         self._growing = threading.Lock()
 
-    def run(self, entry: int, context: int, helpers: int, counter: int, give_way: int) -> int:
+    def run(
+        self, entry: int, context: int, helpers: int, counter: int, give_way: int, patience: float = 0.0
+    ) -> int:
         """Do a job with the helpers that are waiting, so many at most; how many threads had part in it.
 
         Parameters
@@ -210,15 +212,24 @@ class Crew:
             The address of an int64 that only this job uses.
         give_way
             The address of what lets other processes run; 0 for nothing.
+        patience
+            Seconds that helpers who sleep are waited for: a job that is longer than they stay awake would
+            never meet them otherwise.
         """
         helpers = min(helpers, _MOST)
         if len(self._queues) < helpers:
             self._grow(helpers)
         called, helpers = self._is_called, min(helpers, len(self._queues))
+        are_all_awake = True
         for number in range(helpers):
             if not called[number]:
                 called[number] = True
                 self._queues[number].put(None)
+                are_all_awake = False
+        if patience and not are_all_awake:
+            deadline = time.perf_counter() + patience
+            while not self.states[:helpers].all() and time.perf_counter() < deadline:
+                time.sleep(0)  # they need the interpreter to wake up
         threads: int = self._work(self._address, helpers, entry, context, counter, give_way)
         return threads
 

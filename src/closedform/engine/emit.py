@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from closedform.engine.frame import Frame, Pointers
-from closedform.engine.ir import I64, PTR, Builder, Module, Value, i64
+from closedform.engine.ir import FLOAT, I64, PTR, Body, Builder, Module, Value, i64, number, vector
 from closedform.engine.nests import IMAGES, Nest
 from closedform.engine.products import write_products
-from closedform.engine.schedule import Schedule
+from closedform.engine.schedule import Schedule, used_bounds
 from closedform.engine.terms import write_extreme, write_terms
 from closedform.engine.turning import write_turned
 
@@ -105,7 +105,34 @@ class _Loops(Frame):
     """Writes the loops of the output."""
 
     def write(self) -> None:
+        if used_bounds(self.nest, self.schedule.reduced, self.schedule.lane):
+            self.is_finite = self.look_whether_finite()
         self.descend(list(self.schedule.outer), self.base, self.full_sizes())
+
+    def look_whether_finite(self) -> Value:
+        """Whether all factors that images share are finite: 0 times the sum of what is not is no number."""
+        build = self.build
+        total = number(0.0)
+        for operand in self.nest.inputs:
+            if operand.image:
+                continue
+            ends = [s * (n - 1) for s, n in zip(operand.strides, self.nest.extents, strict=True)]
+            first, last = sum(end for end in ends if end < 0), sum(end for end in ends if end > 0)
+            start, count = build.moved(self.base[operand], first), last - first + 1
+            whole = count // build.lanes * build.lanes
+
+            def added(kind: str, start: Value = start) -> Body:
+                def body(i: Value, carried: Value) -> list[Value]:
+                    value = build.load(build.moved(start, i), kind)
+                    return [build.fma(value, number(0.0, kind), carried)]
+
+                return body
+
+            kind = vector(FLOAT, build.lanes)
+            lanes = build.loop(0, whole, added(kind), build.lanes, [number(0.0, kind)])
+            total = build.fadd(total, build.lane_sum(lanes[0]))
+            total = build.loop(whole, count, added(FLOAT), 1, [total])[0]
+        return build.compare("oeq", total, number(0.0))
 
     def full_sizes(self) -> dict[int, int]:
         return {

@@ -50,6 +50,7 @@ class Frame:
         }
         self.is_across = schedule.lane is not None and schedule.lane in nest.reduced
         self.at: dict[int, Value] = {}  # the turn of each outer loop
+        self.is_finite: Value | None = None  # whether all that images share is; None where nobody asks
         self.mask = lane_mask(self.lanes, self.lanes)
 
     def move(self, pointers: Pointers, loop: int, by: Value) -> dict[Operand, Value]:

@@ -370,9 +370,16 @@ class _Planner:
         return replace(nest, guards=guards, fused=(Fused(None, (None, weight)),))
 
     def bounds(self, step: Step) -> tuple[Bound, ...]:
-        """What of a sum reads a border of zeros, axis by axis."""
+        """What of a sum reads a border of zeros, axis by axis.
+
+        Zeros are left out only where the other factors are the same for all images: whether those are finite
+        can be looked up, and 0 times what is not finite has to be added.
+        """
         found = []
         for place in step.inputs:
+            others = [self.tensors[other.tensor].role for other in step.inputs if other is not place]
+            if not set(others) <= {"parameter", "shared"}:
+                continue
             shape = self.tensors[place.tensor].shape
             for axis, (low, high) in enumerate(place.reach(step.extents)):
                 row = place.steps[axis]

@@ -147,7 +147,7 @@ def _reduced(
 def _turns(frame: Frame, loop: int, places: Sequence[tuple[Point, int]]) -> tuple[Value, Value]:
     """The turns of a reduced loop: those that read nothing but a border of zeros are left out."""
     build, extent = frame.build, i64(frame.nest.extents[loop])
-    for bound in used_bounds(frame.nest, frame.schedule.reduced):
+    for bound in used_bounds(frame.nest, frame.schedule.reduced, frame.schedule.lane):
         if bound.reduced != loop:
             continue
         at = frame.at.get(bound.loop, i64(0))
@@ -158,7 +158,11 @@ def _turns(frame: Frame, loop: int, places: Sequence[tuple[Point, int]]) -> tupl
             low, high = build.isub(i64(0), most), build.isub(i64(bound.length), least)
         else:
             low, high = build.isub(least, i64(bound.length - 1)), build.iadd(most, i64(1))
-        return build.greatest(low, i64(0)), build.least(high, extent)
+        low, high = build.greatest(low, i64(0)), build.least(high, extent)
+        if frame.is_finite is not None:
+            low = build.select(frame.is_finite, low, i64(0))
+            high = build.select(frame.is_finite, high, extent)
+        return low, high
     return i64(0), extent
 
 

@@ -199,7 +199,7 @@ def _tiled(nest: Nest, lane: int | None, machine: Machine, splits: bool) -> Sche
     for wide in _widths(blocks):
         room = machine.accumulators // (wide * partial)
         for tile in _tiles(nest, choices, room):
-            cost = _cost(nest, lane, wide, blocks, tile, is_across) * _counting(nest, reduced, tile)
+            cost = _cost(nest, lane, wide, blocks, tile, is_across) * _counting(nest, reduced, tile, lane)
             if cost < best_cost - 1e-9:
                 best, best_cost = (cost, wide, tile), cost
     if best is None:
@@ -244,16 +244,18 @@ def _is_read_once(nest: Nest) -> bool:
     )
 
 
-def used_bounds(nest: Nest, reduced: Sequence[int]) -> tuple[Bound, ...]:
-    """The bounds that are kept to: those of every reduced loop but the innermost, one for each."""
-    own = {bound.reduced: bound for bound in nest.bounds if bound.reduced in reduced[:-1]}
-    return tuple(own.values())
+def used_bounds(nest: Nest, reduced: Sequence[int], lane: int | None) -> tuple[Bound, ...]:
+    """The bounds that are kept to: one for each reduced loop but the innermost; lanes have no own ones."""
+    outer = [bound for bound in nest.bounds if bound.reduced in reduced[:-1] and bound.loop != lane]
+    return tuple({bound.reduced: bound for bound in outer}.values())
 
 
-def _counting(nest: Nest, reduced: Sequence[int], tile: tuple[tuple[int, int], ...]) -> float:
+def _counting(
+    nest: Nest, reduced: Sequence[int], tile: tuple[tuple[int, int], ...], lane: int | None
+) -> float:
     """The share of a sum's turns that are left where those that read only zeros are left out."""
     share = 1.0
-    for bound in used_bounds(nest, reduced):
+    for bound in used_bounds(nest, reduced, lane):
         size = dict(tile).get(bound.loop, 1)
         extent, turns = nest.extents[bound.loop], nest.extents[bound.reduced]
         left = 0

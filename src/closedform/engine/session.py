@@ -10,7 +10,7 @@ import math
 import mmap
 import threading
 from functools import cache
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,13 @@ Numbers = NDArray[np.int64]
 
 _MOST_SHARDS = 16
 _SHARD_IMAGES = 4
-# seconds: how long a call may keep the thread that asks for it from serving an interrupt, below which time it
-# is better not to wait for sleeping threads, and how long it is believed that so many threads are the fastest
+# seconds: how long a call may keep the thread that asks for it from serving an interrupt, and what is too
+# short for threads that sleep
 _BRIEF = 0.06
 _QUICK = 0.002
-_AGAIN = 5.0
+_PATIENCE = 0.0001  # seconds that a longer job waits for helpers to wake up
 _TERMS = 2e9  # multiply-adds that a thread does in a second, at least as long as nothing has been timed
-# multiply-adds of a step that are done before a second thread is awake, and of one that is worth many
-_SLIGHT, _HEAVY = 1_000_000, 300_000_000
-_TURNS = 8
+_SLIGHT = 1_000_000  # multiply-adds of a step that are done before a second thread is awake
 _LARGE = 1 << 16  # entries of an array
 _COPIED = 4096  # entries of a batch
 _WORDS = {word.name.lower(): int(word) for word in Word}
@@ -260,13 +258,13 @@ class Job:
         self.context[_FIRST] = self.context[_DONE] = 0
 
     def run(self, steps: int = 1) -> int:
-        """Run steps on as many threads as is fastest; the number of those that were finished."""
+        """Run steps; the number of those that were finished."""
         pace = self.session.pace
         threads, expected = pace.threads(), pace.seconds(steps)
         started = perf_counter()
         done = self.run_on(threads, steps, expected)
         if done == steps:
-            pace.note(threads, steps, perf_counter() - started)
+            pace.note(steps, perf_counter() - started)
         return done
 
     def run_on(self, threads: int, steps: int, expected: float) -> int:
@@ -289,7 +287,8 @@ class Job:
             self._entry(self.address, 0)
         elif expected < _QUICK:
             counter, give_way = self._counter, int(words[_YIELD])
-            crew().run(self.session.code.address, self.address, threads - 1, counter, give_way)
+            patience = _PATIENCE if expected > _PATIENCE else 0.0
+            crew().run(self.session.code.address, self.address, threads - 1, counter, give_way, patience)
         else:
             shared().run(self.session.code.address, self.address, threads, self.stop)
         return int(self.context[_DONE])
@@ -314,7 +313,7 @@ class Forward(Job):
         super().__init__(session)
         self.shape = outputs
         self.is_copied = math.prod(inputs) <= _COPIED and math.prod(outputs) <= _COPIED
-        self.is_alone = session.pace.is_settled and session.pace.chosen == 1
+        self.is_alone = session.pace.threads() == 1
         self.set(parameters=parameters)
         if self.is_copied:
             # to copy so little takes less than to ask where an array lies
@@ -345,9 +344,7 @@ class Forward(Job):
 
 
 class Pace:
-    """How long steps take with one thread and with all, and so how many threads are the faster.
-
-    Where neither is certain both are timed in turns, and once in a while again.
+    """How many threads steps have, and how long they take.
 
     Parameters
     ----------
@@ -359,39 +356,20 @@ class Pace:
 
     def __init__(self, terms: int, most: int):
         self.most = most
-        self.last = {1: terms / _TERMS, most: terms / _TERMS}
-        self.is_settled = most == 1 or not _SLIGHT <= terms <= _HEAVY
         self.chosen = 1 if terms < _SLIGHT else most
-        self._begin()
-
-    def _begin(self) -> None:
-        self.turns = 0
-        self.best = {1: math.inf, self.most: math.inf}
-        self.is_racing = not self.is_settled
+        self.last = terms / _TERMS
 
     def threads(self) -> int:
-        """How many threads the next run shall have."""
-        if not self.is_racing:
-            return self.chosen
-        return 1 if self.turns < _TURNS // 2 else self.most
+        """How many threads a run has: what is over at once is not worth waking anybody."""
+        return self.chosen
 
     def seconds(self, steps: int) -> float:
         """How long so many steps take, as far as is known."""
-        return steps * self.last[self.threads()]
+        return steps * self.last
 
-    def note(self, threads: int, steps: int, seconds: float) -> None:
+    def note(self, steps: int, seconds: float) -> None:
         """Take down how long a run took."""
-        now = monotonic()
-        each = self.last[threads] = seconds / steps
-        if self.is_racing:
-            self.turns += 1
-            if self.turns != 1:  # the first run meets memory that was never touched
-                self.best[threads] = min(each, self.best[threads])
-            if self.turns == _TURNS:
-                self.is_racing, self.since = False, now
-                self.chosen = min(self.best, key=self.best.__getitem__)
-        elif not self.is_settled and now - self.since > _AGAIN:
-            self._begin()
+        self.last = seconds / steps
 
 
 @cache

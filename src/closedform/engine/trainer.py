@@ -144,9 +144,8 @@ class CompiledTrainer:
         if self.rule is Rule.NONE or self.engine.mixes or not self.task.clock.updates:
             return 1
         pace = job.session.pace
-        call = _CALL / 8 if pace.is_racing else _CALL
         entries = batch * math.prod(self.engine.architecture.output_shape)
-        wanted = min(int(call / pace.seconds(1)), _MOST_STEPS, _LOGGED // entries, _GROWTH * self.steps)
+        wanted = min(int(_CALL / pace.seconds(1)), _MOST_STEPS, _LOGGED // entries, _GROWTH * self.steps)
         self.steps = max(1, wanted)
         return min(self.steps, most)
 
