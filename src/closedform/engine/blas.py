@@ -14,7 +14,8 @@ from closedform.errors import MissingError
 def blas_threads(count: int | None) -> Iterator[None]:
     """Let NumPy's BLAS use so many threads inside; None changes nothing.
 
-    The limit holds for the whole process while it lasts.  Sums do not depend on it.
+    The limit holds for the whole process while it lasts.  On some processors BLAS adds in another order
+    with several threads; with one it always repeats.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from closedform.engine.threads import _positive, _text, _upwards
+from closedform.engine.threads import folders_upwards, positive_number, text_of
 from closedform.errors import SettingError
 
 _FLOAT = 4
@@ -175,35 +175,35 @@ def available(
         Where control groups are mounted, of version 2, of version 1, or of both.
     """
     found = [room for room in _rooms(own, folder) if room is not None]
-    for line in _text(information).splitlines():
+    for line in text_of(information).splitlines():
         word, _, rest = line.partition(":")
-        kilobytes = _positive(rest.removesuffix("kB").strip())
+        kilobytes = positive_number(rest.removesuffix("kB").strip())
         if word == "MemAvailable" and kilobytes is not None:
             found.append(1024 * kilobytes)
     return min(found, default=None)
 
 
 def _rooms(own: Path, folder: Path) -> Iterator[int | None]:
-    for line in _text(own).splitlines():
+    for line in text_of(own).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
-            for group in _upwards([folder, folder / "unified"], path):
+            for group in folders_upwards([folder, folder / "unified"], path):
                 yield _room(group, "memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
-            for group in _upwards([folder / "memory"], path):
+            for group in folders_upwards([folder / "memory"], path):
                 yield _room(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def _room(group: Path, most: str, now: str, freed: str) -> int | None:
     """What a group may still take; pages of files that nobody is reading are given up for it."""
-    limit, used = (_positive(_text(group / name).strip()) for name in (most, now))
+    limit, used = (positive_number(text_of(group / name).strip()) for name in (most, now))
     if limit is None or used is None:
         return None
-    for line in _text(group / "memory.stat").splitlines():
+    for line in text_of(group / "memory.stat").splitlines():
         word, _, amount = line.partition(" ")
         if word == freed:
-            used -= _positive(amount.strip()) or 0
+            used -= positive_number(amount.strip()) or 0
     return max(0, limit - max(0, used))
 
 

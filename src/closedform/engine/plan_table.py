@@ -19,7 +19,7 @@ from closedform.engine.memory import Need, in_bytes, need
 from closedform.engine.nests import IMAGES, Nest, Operand
 from closedform.engine.passes import Mode, mixing_layers
 from closedform.engine.plan import Plan, plan
-from closedform.engine.program import _SHARED_OPERATIONS
+from closedform.engine.program import SHARED_OPERATIONS
 from closedform.engine.schedule import Machine, Schedule, schedule
 from closedform.engine.session import shards_of
 
@@ -190,12 +190,12 @@ def rows(planned: Plan, machine: Machine) -> list[Row]:
 
 def _is_shared(nest: Nest, planned: Plan) -> bool:
     """Whether threads share the nest where there are fewer blocks than threads."""
-    is_large = nest.is_product and nest.operations >= _SHARED_OPERATIONS
+    is_large = nest.is_product and nest.operations >= SHARED_OPERATIONS
     return is_large and planned.mode.source == "none"
 
 
 def border_share(nest: Nest, buffers: Mapping[str, Buffer]) -> float:
-    """The share of a nest's products that read a border: they add nothing.
+    """The share of a nest's products that read a border: they add nothing, and some are left out.
 
     Parameters
     ----------
@@ -354,7 +354,10 @@ def buffer_lines(planned: Plan, found: Sequence[Row], batch: int) -> list[str]:
 
 
 _OWN = ("block", "batch", "parameter", "gradient", "shard", "shared", "constant")
-_MEMORIES = dict.fromkeys(("x", "targets", "outputs", "losses", "dy", "dx"), "caller's") | {"weights": "step"}
+_MEMORIES = {
+    **dict.fromkeys(("x", "targets", "outputs", "losses", "dy", "dx"), "caller's"),
+    **dict.fromkeys(("weights", "rate"), "step"),
+}
 
 
 def _with_border(buffer: Buffer) -> Iterator[str]:

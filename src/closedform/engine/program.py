@@ -38,7 +38,7 @@ from closedform.engine.updates import Rule, Scalar, emit_update
 
 ENTRY = "run"
 _PART = 4096  # parameters that are updated at a time
-_SHARED_OPERATIONS = 500_000  # of one image, from which a loop nest is shared between threads
+SHARED_OPERATIONS = 500_000  # of one image, from which a loop nest is shared between threads
 SLOTS = 8  # int64 that a step counts in: shards taken, parts taken, whether it was stopped
 SCALARS = 8  # float32 that the optimiser gets for a step
 
@@ -143,7 +143,7 @@ class _Writer:
 
     def is_shared(self, nest: Nest) -> bool:
         """Whether several threads may work on one image: where there are few images and much to do."""
-        return not self.is_training and nest.is_product and nest.operations >= _SHARED_OPERATIONS
+        return not self.is_training and nest.is_product and nest.operations >= SHARED_OPERATIONS
 
     @property
     def can_share(self) -> bool:

@@ -47,7 +47,7 @@ def thread_count(threads: int | None = None) -> int:
         return int(threads)
     text = os.environ.get(VARIABLE)
     if text is not None:
-        count = _positive(text.strip())
+        count = positive_number(text.strip())
         if count is None:
             raise SettingError(f"{VARIABLE} must be a whole number from 1, got {text!r}")
         return count
@@ -67,16 +67,18 @@ def quota(own: Path = Path("/proc/self/cgroup"), folder: Path = Path("/sys/fs/cg
         Where control groups are mounted, of version 2, of version 1, or of both.
     """
     limits = []
-    for line in _text(own).splitlines():
+    for line in text_of(own).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
-            for group in _upwards([folder, folder / "unified"], path):
-                amount, _, period = _text(group / "cpu.max").strip().partition(" ")
+            for group in folders_upwards([folder, folder / "unified"], path):
+                amount, _, period = text_of(group / "cpu.max").strip().partition(" ")
                 limits.append(_processors_of(amount, period))
         elif "cpu" in controllers.split(","):
-            for group in _upwards([folder / controllers, folder / "cpu"], path):
-                amount, period = (_text(group / f"cpu.cfs_{word}_us").strip() for word in ("quota", "period"))
+            for group in folders_upwards([folder / controllers, folder / "cpu"], path):
+                amount, period = (
+                    text_of(group / f"cpu.cfs_{word}_us").strip() for word in ("quota", "period")
+                )
                 limits.append(_processors_of(amount, period))
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -268,7 +270,7 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _upwards(folders: list[Path], path: str) -> Iterator[Path]:
+def folders_upwards(folders: list[Path], path: str) -> Iterator[Path]:
     """A group and those around it; in a container the path may be the host's, and only the top is there."""
     names = [name for name in path.split("/") if name]
     if ".." in names or len(names) > 100:
@@ -279,19 +281,19 @@ def _upwards(folders: list[Path], path: str) -> Iterator[Path]:
 
 
 def _processors_of(amount: str, period: str) -> int | None:
-    time_granted, time_passed = _positive(amount), _positive(period)
+    time_granted, time_passed = positive_number(amount), positive_number(period)
     if time_granted is None or time_passed is None:
         return None
     return -(-time_granted // time_passed)
 
 
-def _positive(text: str) -> int | None:
+def positive_number(text: str) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         return None
     return int(text) or None
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The beginning of a small file; nothing where it cannot be read."""
     try:
         if not path.is_file():
