@@ -10,10 +10,11 @@ import numpy as np
 import closedform as cf
 from closedform.architecture import Architecture
 from closedform.engine.building import Layout, layout_of
+from closedform.engine.context import ENTRY, SCALARS, SLOTS, Word
 from closedform.engine.jit import Library, compile_ir, host
 from closedform.engine.passes import Mode
 from closedform.engine.plan import Plan, plan
-from closedform.engine.program import ENTRY, SCALARS, SLOTS, Word, program
+from closedform.engine.program import program
 from closedform.engine.schedule import Machine
 from closedform.engine.session import Memory, chunk_of
 from closedform.engine.threads import shared

@@ -8,9 +8,9 @@ import pytest
 from native_jobs import COUNT
 from processes import printed
 
+from closedform.engine.context import Word
 from closedform.engine.crew import Crew, text
 from closedform.engine.jit import targets_of
-from closedform.engine.program import Word
 
 
 def counted(crew, helpers):

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 
 from closedform.architecture import Architecture
 from closedform.engine import cache
+from closedform.engine.context import ENTRY
 from closedform.engine.jit import Library, Target, compile_ir
 from closedform.engine.passes import Mode
 from closedform.engine.plan import Plan, plan
-from closedform.engine.program import ENTRY, program
+from closedform.engine.program import program
 from closedform.engine.schedule import Machine
 
 

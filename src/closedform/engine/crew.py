@@ -17,8 +17,8 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from closedform.engine.context import Word
 from closedform.engine.jit import Library, Target, compile_ir, host
-from closedform.engine.program import Word
 
 _MOST = 63  # helpers: as many as fit into one word of bits
 _TURNS = 4000

@@ -19,9 +19,9 @@ from closedform.engine.memory import Need, in_bytes, need
 from closedform.engine.nests import IMAGES, Nest, Operand
 from closedform.engine.passes import Mode, mixing_layers
 from closedform.engine.plan import Plan, plan
-from closedform.engine.program import SHARED_OPERATIONS
 from closedform.engine.schedule import Machine, Schedule, schedule
 from closedform.engine.session import shards_of
+from closedform.engine.writer import SHARED_OPERATIONS
 
 WIDTH = 100
 AVX2 = Machine(8, 16)

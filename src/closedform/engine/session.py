@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.engine.building import Code, Layout
+from closedform.engine.context import SLOTS, Word
 from closedform.engine.crew import crew
-from closedform.engine.program import SLOTS, Word
 from closedform.engine.threads import shared
 
 Array = NDArray[np.float32]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from closedform.engine.context import SCALARS
 from closedform.engine.passes import Mode
-from closedform.engine.program import SCALARS
 from closedform.engine.session import Job, Session, aligned, signed
 from closedform.engine.updates import Rule, Scalar
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
+from closedform.engine.context import SCALARS, Word
 from closedform.engine.ir import FLOAT, I64, PTR, Builder, Module, Value, i64, number, vector
 
 
@@ -35,9 +36,6 @@ class Scalar(IntEnum):
     FIRST = 7
 
 
-Word = Callable[[Builder, Value, "IntEnum"], Value]
-
-
 def emit_update(module: Module, word: Callable[..., Value]) -> None:
     """Write ``update(context, low, high, step)``: parameters low to high, from their gradients.
 
@@ -48,8 +46,6 @@ def emit_update(module: Module, word: Callable[..., Value]) -> None:
     word
         Gives a word of the context: builder, context, word.
     """
-    from closedform.engine.program import SCALARS, Word
-
     build = Builder(module, "update", [(PTR, "context"), (I64, "low"), (I64, "high"), (I64, "step")])
     context, low, high, step = build.parameters
     rule = word(build, context, Word.OPTIMISER)
