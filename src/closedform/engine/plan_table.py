@@ -249,7 +249,8 @@ def _notes(
         extent = images if lane == IMAGES else nest.extents[lane]
         if 2 * extent < lanes:
             yield f"{extent} of {lanes} lanes used"
-        yield from _scattered(nest, lane)
+        if nest.reduction is not None or not how.tile:  # a copy in a tile is turned in registers
+            yield from _scattered(nest, lane)
     if zeros > _LITTLE:
         yield f"{zeros:.0%} of its products are with a border's zeros"
 
