@@ -280,7 +280,7 @@ def test_the_waiting_thread_leaves_its_processor_to_the_workers(workers):
 
 def test_a_failure_on_a_worker_reaches_the_caller_and_stops_the_others(workers):
     stop = no_stop()
-    with pytest.raises(Exception, match="wrong type") as error:
+    with pytest.raises(Exception, match="argument 1") as error:
         workers.run(COUNT, 0.5, 2, stop)
     assert type(error.value).__name__ == "ArgumentError"
     assert stop[0] == 1
