@@ -219,19 +219,23 @@ class Crew:
         helpers = min(helpers, _MOST)
         if len(self._queues) < helpers:
             self._grow(helpers)
-        called, helpers = self._is_called, min(helpers, len(self._queues))
-        are_all_awake = True
+        helpers = min(helpers, len(self._queues))
+        self._call(helpers)
+        if patience and not self.states[:helpers].all():
+            deadline = time.perf_counter() + patience
+            while not self.states[:helpers].all() and time.perf_counter() < deadline:
+                time.sleep(0)  # they need the interpreter to wake up, and to fall asleep
+                self._call(helpers)
+        threads: int = self._work(self._address, helpers, entry, context, counter, give_way)
+        return threads
+
+    def _call(self, helpers: int) -> None:
+        """Wake those that sleep."""
+        called = self._is_called
         for number in range(helpers):
             if not called[number]:
                 called[number] = True
                 self._queues[number].put(None)
-                are_all_awake = False
-        if patience and not are_all_awake:
-            deadline = time.perf_counter() + patience
-            while not self.states[:helpers].all() and time.perf_counter() < deadline:
-                time.sleep(0)  # they need the interpreter to wake up
-        threads: int = self._work(self._address, helpers, entry, context, counter, give_way)
-        return threads
 
     def _grow(self, helpers: int) -> None:
         with self._growing:
