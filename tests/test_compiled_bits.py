@@ -61,6 +61,17 @@ def test_threads_and_blocks_change_no_bit_where_images_go_across_the_lanes(name,
             assert_same_bits(found, expected, f"{together}: {threads} threads, blocks of {images} images")
 
 
+def test_a_gradient_with_a_factor_adds_image_by_image_too():
+    # its sum does not go on from what the shard holds, so that a block's own sum must not be formed first
+    thirds = cf.Formula("Y[n,i] = 1/3 * W[i] * X[n,i]")
+    architecture = cf.Architecture((thirds, cf.Dense(3)), (7,), cf.MeanSquaredError())
+    code = Compiled(architecture, LOSS)
+    batch, parameters = batch_for(architecture, 37), parameters_for(architecture)
+    expected = code.run(parameters, batch, images=1)
+    for images in (3, 8, 64):
+        assert_same_bits(code.run(parameters, batch, images=images), expected, f"blocks of {images} images")
+
+
 @pytest.mark.parametrize("width", widths()[1:])
 def test_threads_and_blocks_change_no_bit_at_any_width(width):
     code, parameters = job("awkward", LOSS, width)
