@@ -1,0 +1,1 @@
+"""Explanations: an architecture with its numbers becomes a document, and a document becomes pages."""
