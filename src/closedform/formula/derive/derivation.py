@@ -32,6 +32,7 @@ from closedform.errors import FormulaError
 from closedform.formula.derive import rules
 from closedform.formula.derive.definitions import depending, in_order, written_out
 from closedform.formula.derive.differentiate import Differentiation, rule_and_reason
+from closedform.formula.derive.reasons import Formula, Reason
 from closedform.formula.derive.settings import trivial_settings
 from closedform.formula.derive.simplify import collect, simplify
 from closedform.formula.derive.terms import Term, fresh_index, taken_out, total
@@ -76,7 +77,7 @@ class Step:
 
     rule: str
     equation: Equation
-    reason: str
+    reason: Reason
 
     def __repr__(self) -> str:
         return f"<Step {self.rule}: {self.equation}>"
@@ -232,7 +233,8 @@ class _Derivation:
 
     def record_equation(self, equation: Equation, rule: str, reason: str) -> None:
         if not self.steps or self.steps[-1].equation != equation:
-            self.steps.append(Step(rule, equation, reason))
+            whole = reason if isinstance(reason, Reason) else Reason(reason)
+            self.steps.append(Step(rule, equation, whole))
 
     def run(self) -> Derivation:
         working = self.working
@@ -389,13 +391,13 @@ class _Derivation:
         shape = working.sizes.shapes[self.by]
         shapes = {self.left.tensor: shape, jacobian.name: own + shape}
         factors: list[Expression] = [jacobian]
-        reason = f"{equation.left.tensor} is the loss itself, one number."
+        reason = Reason(f"{equation.left.tensor} is the loss itself, one number.")
         if equation.left.subscripts:
             name = upstream_name(self.original)
             shapes[name] = own
             factors.insert(0, Access(name, equation.left.subscripts))
-            entry = text(jacobian.by)
-            reason = f"{entry} acts on the loss through every entry of {equation.left.tensor}."
+            entry = Formula(jacobian.by, text(jacobian.by))
+            reason = Reason(entry, f" acts on the loss through every entry of {equation.left.tensor}.")
         working.sizes = working.sizes.extended(shapes=shapes)
         terms = [Term(working.inner, tuple(factors))]
         self.record(terms, "chain rule", reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from closedform.formula.derive.reasons import Equality, Formula, Piece, Reason, Subscript, listed
 from closedform.formula.derive.terms import Term, equal, sides, within
 from closedform.formula.derive.working import Working
 from closedform.formula.notation import text
@@ -24,12 +25,12 @@ from closedform.formula.tree import (
     substitute_free,
 )
 
-Outcome = tuple[list[Term], str]
+Outcome = tuple[list[Term], Reason]
 
 
 def rename(terms: Sequence[Term], working: Working) -> Outcome:
     """``[x = y']`` with y' summed and of x's extent: write x for y'.  Equal digits of equal numbers."""
-    done: list[str] = []
+    done: list[Equality] = []
     numerals: list[str] = []
     result = []
     for term in terms:
@@ -41,12 +42,12 @@ def rename(terms: Sequence[Term], working: Working) -> Outcome:
         while (pair := _renamable(term, working)) is not None:
             bracket, kept, summed = pair
             term = term.drop(bracket).solved(summed, Polynomial.of(kept))
-            done.append(f"{summed} = {kept}")
+            done.append(_equality(Polynomial.of(summed), Polynomial.of(kept), working))
         result.append(term)
     if not done:
-        return result, "Equal numbers have equal digits." if numerals else ""
-    reason = f"of each sum only the term with {_listed(done)} is left."
-    return result, f"Equal numbers have equal digits, so that {reason}" if numerals else f"O{reason[1:]}"
+        return result, Reason("Equal numbers have equal digits." if numerals else "")
+    opening = "Equal numbers have equal digits, so that of" if numerals else "Of"
+    return result, Reason(f"{opening} each sum only the term with ", *listed(done), " is left.")
 
 
 def _extents(indices: Iterable[str], working: Working) -> list[int]:
@@ -55,6 +56,14 @@ def _extents(indices: Iterable[str], working: Working) -> list[int]:
 
 def _listed(changes: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(changes))
+
+
+def _equality(left: Polynomial, right: Polynomial, working: Working) -> Equality:
+    return Equality(left, right, f"{working.written(left)} = {working.written(right)}")
+
+
+def _subscript(value: Polynomial, working: Working) -> Subscript:
+    return Subscript(value, working.written(value))
 
 
 def _renamable(term: Term, working: Working) -> tuple[Bracket, str, str] | None:
@@ -68,7 +77,7 @@ def _renamable(term: Term, working: Working) -> tuple[Bracket, str, str] | None:
 
 def replace(terms: Sequence[Term], working: Working) -> Outcome:
     """Under ``[a = e]`` write a for e (else the derivative of ReLU becomes a tensor of windows)."""
-    done: list[str] = []
+    done: list[Equality] = []
     result = []
     for term in terms:
         for bracket in term.equalities:
@@ -77,10 +86,10 @@ def replace(terms: Sequence[Term], working: Working) -> Outcome:
                 continue
             changed = term.mapped(_replacing(value, index))
             if changed != term:
-                done.append(f"{working.written(value)} = {index.lone}")
+                done.append(_equality(value, index, working))
                 term = changed
         result.append(term)
-    return result, f"Wherever the brackets are not 0, {_listed(done)}." if done else ""
+    return result, Reason("Wherever the brackets are not 0, ", *listed(done), ".") if done else Reason()
 
 
 def _replacing(value: Polynomial, index: Polynomial) -> Callable[[Expression], Expression]:
@@ -113,11 +122,13 @@ def name(terms: Sequence[Term], working: Working) -> Outcome:
             )
             factors.append(working.define("RPUV", indices, factor))
         result.append(Term.of(term.indices, factors))
-    given = "; ".join(map(text, working.definitions[before:]))
     if result == list(terms):
-        return result, ""
-    what = f"gets a name, {given}," if given else "has a name already,"
-    return result, f"What is not an entry of a tensor {what} so that it is 0 outside its own range."
+        return result, Reason()
+    given = listed((Formula(line, text(line)) for line in working.definitions[before:]), "; ")
+    named = ("gets a name, ", *given, ",") if given else ("has a name already,",)
+    return result, Reason(
+        "What is not an entry of a tensor ", *named, " so that it is 0 outside its own range."
+    )
 
 
 def _stays_unnamed(factor: Expression) -> bool:
@@ -127,7 +138,7 @@ def _stays_unnamed(factor: Expression) -> bool:
 
 def unfold(terms: Sequence[Term], working: Working) -> Outcome:
     """``[c = (y+e)//k]`` with y summed: y = k*c - e + r, where r runs over the remainders."""
-    done: list[str] = []
+    done: list[Piece] = []
     result = []
     for term in terms:
         for bracket in term.equalities:
@@ -144,12 +155,16 @@ def unfold(terms: Sequence[Term], working: Working) -> Outcome:
             if term.guard(index, working.sizes) is None:
                 factors.append(within(Polynomial.of(index), extent_of(index)))
             term = Term(term.indices, tuple(factors)).solved(index, value, (rest,))
-            shown = map(working.written, (quotient, value, divisor))
-            done.append(
-                "gives {} at {index} = {} for every {rest} below {}".format(*shown, index=index, rest=rest)
-            )
+            done += [
+                ", gives " if done else " gives ",
+                _subscript(quotient, working),
+                " at ",
+                _equality(Polynomial.of(index), value, working),
+                f" for every {rest} below ",
+                _subscript(divisor, working),
+            ]
         result.append(term)
-    return result, f"Rounding down {_listed(done)}." if done else ""
+    return result, Reason("Rounding down", *done, ".") if done else Reason()
 
 
 def _unfoldable(term: Term, quotient: Polynomial, floor: Polynomial) -> tuple[Floor, str] | None:
@@ -178,7 +193,7 @@ class Solution:
         The tensor that is 0 where the index has left its range; None where brackets say so.
     """
 
-    change: str
+    change: Equality
     divides: bool
     guard: str | None
 
@@ -208,13 +223,13 @@ def solve(terms: Sequence[Term], working: Working) -> Outcome:
                     conditions.append(equal(remainder(value * divisor, divisor), Polynomial.of(0)))
                 term = Term(term.indices, (*term.factors, *conditions))
             term = term.solved(index, value)
-            done.append(Solution(f"{index} = {working.written(value)}", divides, guard))
+            done.append(Solution(_equality(Polynomial.of(index), value, working), divides, guard))
         result.append(term)
-    return result, _solve_reason(done) if done else ""
+    return result, _solve_reason(done) if done else Reason()
 
 
-def _solve_reason(done: Sequence[Solution]) -> str:
-    reason = f"Of each sum only the term with {_listed(solution.change for solution in done)} is left"
+def _solve_reason(done: Sequence[Solution]) -> Reason:
+    reason = " is left"
     guards = _listed(solution.guard for solution in done if solution.guard)
     if guards:
         divides = any(solution.divides for solution in done if solution.guard)
@@ -225,7 +240,8 @@ def _solve_reason(done: Sequence[Solution]) -> str:
     if any(solution.guard is None for solution in done):
         divides = any(solution.divides for solution in done if solution.guard is None)
         reason += f"; a bracket keeps it {'whole and ' if divides else ''}in its range"
-    return reason + "."
+    changes = listed(solution.change for solution in done)
+    return Reason("Of each sum only the term with ", *changes, f"{reason}.")
 
 
 def _solvable(term: Term, working: Working) -> tuple[Bracket, str] | None:
@@ -252,7 +268,7 @@ def _to_solve_for(term: Term, difference: Polynomial, working: Working) -> str |
 
 def reindex(terms: Sequence[Term], working: Working) -> Outcome:
     """Sum over the entries that are read, where a quotient of the formula itself would be left otherwise."""
-    done: list[str] = []
+    done: list[Equality] = []
     result = []
     for term in terms:
         for index in term.indices:
@@ -264,9 +280,11 @@ def reindex(terms: Sequence[Term], working: Working) -> Outcome:
             entry = working.new_index("ij", working.sizes.shapes[access.tensor][axis])
             value = (Polynomial.of(entry) - quotient.without([index])) / quotient.coefficient(index)
             term = term.solved(index, value, (entry,))
-            done.append(f"{index} = {working.written(value)}")
+            done.append(_equality(Polynomial.of(index), value, working))
         result.append(term)
-    return result, f"The sum runs over the entries that are read instead: {_listed(done)}." if done else ""
+    if not done:
+        return result, Reason()
+    return result, Reason("The sum runs over the entries that are read instead: ", *listed(done), ".")
 
 
 def _quotient_of(term: Term, index: str) -> tuple[Access, int] | None:
@@ -317,10 +335,12 @@ def fold(terms: Sequence[Term], working: Working, original: Sequence[str]) -> Ou
             folds += own
         result.append(term)
     if not folds:
-        return result, ""
+        return result, Reason()
     divisors = _listed(working.written(one.divisor) for one in folds if one.quotients)
-    done = _listed(f"{one.index} = {working.written(one.value)}" for one in folds)
-    return result, f"Of {divisors} consecutive numbers exactly one is divisible by {divisors}: {done}."
+    done = listed(_equality(Polynomial.of(one.index), one.value, working) for one in folds)
+    return result, Reason(
+        f"Of {divisors} consecutive numbers exactly one is divisible by {divisors}: ", *done, "."
+    )
 
 
 def _slides(term: Term, index: str) -> bool:
