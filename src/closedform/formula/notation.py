@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from closedform.formula.subscripts import Atom, Floor, Modulo, Monomial, Polynomial, is_extent
 from closedform.formula.tree import (
@@ -85,26 +83,14 @@ class _Style:
 def _polynomial(value: Polynomial, indices: frozenset[str], style: _Style) -> str:
     if not value.terms:
         return "0"
-    denominator = _denominator(value)
-    if denominator is None:
+    denominator = value.divisor
+    if denominator == Polynomial.of(1):
         return _terms(value, indices, style)
     numerator = value * denominator
     above = _terms(numerator, indices, style, _FACTOR)
     ((monomial, factor),) = denominator.terms.items()
     below = _monomial(monomial, int(factor), indices, style, _FACTOR)
     return style.fraction(above, below, numerator.is_monomial, len(monomial) + (factor != 1) == 1)
-
-
-def _denominator(value: Polynomial) -> Polynomial | None:
-    """The least product that makes every term whole; None where that is 1."""
-    below: dict[Atom, int] = {}
-    common = 1
-    for monomial, factor in value:
-        common = math.lcm(common, factor.denominator)
-        for atom, exponent in monomial:
-            if exponent < 0:
-                below[atom] = max(below.get(atom, 0), -exponent)
-    return Polynomial({frozenset(below.items()): Fraction(common)}) if below or common != 1 else None
 
 
 def _terms(value: Polynomial, indices: frozenset[str], style: _Style, alone: int = _ALONE) -> str:

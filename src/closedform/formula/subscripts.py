@@ -11,6 +11,7 @@ Its atoms are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -175,6 +176,19 @@ class Polynomial:
             factor.denominator != 1 or any(power < 0 for _, power in monomial)
             for monomial, factor in self.terms.items()
         )
+
+    @property
+    def divisor(self) -> Polynomial:
+        """The least single product that makes every term whole when it is multiplied with it; 1 for a sum of
+        whole terms."""
+        below: dict[Atom, int] = {}
+        common = 1
+        for monomial, factor in self.terms.items():
+            common = math.lcm(common, factor.denominator)
+            for atom, power in monomial:
+                if power < 0:
+                    below[atom] = max(below.get(atom, 0), -power)
+        return Polynomial({frozenset(below.items()): Fraction(common)})
 
     def coefficient(self, name: str) -> Polynomial:
         """What `name` is multiplied by, where it occurs to the first power."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from closedform.formula.derive.terms import equal, within
 from closedform.formula.extents import Sizes
-from closedform.formula.subscripts import Atom, Polynomial, digits, extent_of, floor_divide, remainder
+from closedform.formula.subscripts import Polynomial, digits, extent_of, floor_divide, remainder
 from closedform.formula.tree import (
     FIRST,
     Access,
@@ -18,7 +18,6 @@ from closedform.formula.tree import (
     Reduce,
     Times,
     accesses,
-    number,
     power,
     rebuild,
     substitute_free,
@@ -112,7 +111,7 @@ def _entry(
             end = extent_of(order[0]) if len(order) == 1 else f"|{definition.left.tensor}.{axis}|"
             conditions.append(within(subscript, end))
             if subscript.has_division:
-                divisor = _denominator(subscript)
+                divisor = subscript.divisor
                 conditions.append(equal(remainder(subscript * divisor, divisor), Polynomial.of(0)))
     return conditions, substitute_free(definition.right, values)
 
@@ -125,16 +124,3 @@ def _guarded(subscript: Polynomial, extent: int, others: Iterable[Expression], s
         if isinstance(other, Access)
         for axis, other_subscript in enumerate(other.subscripts)
     )
-
-
-def _denominator(subscript: Polynomial) -> Polynomial:
-    below: dict[Atom, int] = {}
-    for monomial, _ in subscript:
-        for atom, exponent in monomial:
-            if exponent < 0:
-                below[atom] = max(below.get(atom, 0), -exponent)
-    common = math.lcm(*[factor.denominator for _, factor in subscript])
-    result = number(common).value
-    for atom, exponent in below.items():
-        result = result * Polynomial.of(atom) ** exponent
-    return result
