@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -41,23 +41,31 @@ def read_toml(path: PathLike, *, input_shape: Shape | None = None, loss: Loss | 
     ShapeError
         Where the layers do not fit each other.
     """
-    values = _toml_values(path)
+    values = toml_values(path)
     try:
         return Architecture.from_dict(values, input_shape=input_shape, loss=loss)
     except ShapeError as error:
-        raise ShapeError(f"{path}: {_short(error)}") from None
+        raise ShapeError(f"{path}: {short(error)}") from None
     except ClosedformError as error:
-        raise FileError(f"{path}: {_short(error)}") from None
+        raise FileError(f"{path}: {short(error)}") from None
 
 
-def _toml_values(path: PathLike) -> dict[str, Any]:
+def toml_values(path: PathLike, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The plain values in a TOML file; `parse_float` reads what has a decimal point.
+
+    Raises
+    ------
+    FileError
+        Where the file cannot be read, or is no TOML.
+    """
     import tomllib
 
     data = _bytes(path, _LARGEST_TOML + 1)
     if len(data) > _LARGEST_TOML:
         raise FileError(f"{path}: is larger than {_LARGEST_TOML:,} bytes, which no network file is")
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows begin a file with a mark
+        text = data.decode("utf-8-sig")  # editors on Windows begin a file with a mark
+        return tomllib.loads(text, parse_float=parse_float)
     except UnicodeDecodeError as error:
         raise FileError(
             f"{path}: must be text in UTF-8, byte {error.start} is not: save it as UTF-8"
@@ -65,7 +73,7 @@ def _toml_values(path: PathLike) -> dict[str, Any]:
     except RecursionError:
         raise FileError(f"{path}: is nested too deep for a network") from None
     except tomllib.TOMLDecodeError as error:
-        raise FileError(f"{path}: is not TOML: {_short(error)}") from None
+        raise FileError(f"{path}: is not TOML: {short(error)}") from None
     except ValueError:  # Python's own limit on the digits of a number
         raise FileError(f"{path}: holds a number of too many digits") from None
 
@@ -95,7 +103,7 @@ def save_model(
 
     header = {"format_version": FORMAT_VERSION, "seed": seed, **architecture.to_dict()}
     arrays = {key: np.ascontiguousarray(array) for key, array in parameters.items()}
-    _replace(path, save(arrays, {_KEY: json.dumps(header, sort_keys=True)}))
+    write_file(path, save(arrays, {_KEY: json.dumps(header, sort_keys=True)}))
 
 
 def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
@@ -126,7 +134,7 @@ def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
     try:
         architecture = Architecture.from_dict(header)
     except ClosedformError as error:
-        raise FileError(f"{path}: {_short(error)}") from None
+        raise FileError(f"{path}: {short(error)}") from None
     return architecture, _matching_arrays(path, architecture, arrays), seed
 
 
@@ -226,7 +234,7 @@ def _header(path: PathLike, metadata: Mapping[str, str]) -> dict[str, Any] | Non
     try:
         header = json.loads(metadata[_KEY])
     except json.JSONDecodeError as error:
-        raise FileError(f"{path}: the header is not JSON: {_short(error)}") from None
+        raise FileError(f"{path}: the header is not JSON: {short(error)}") from None
     except RecursionError:
         raise FileError(f"{path}: the header is nested too deep for a network") from None
     except ValueError:  # Python's own limit on the digits of a number
@@ -245,7 +253,7 @@ def _listed(names: Sequence[str]) -> str:
     return (f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown) or "nothing"
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     """An error's text, without the middle of what a file made enormous."""
     text, half = str(error), _LONGEST_TEXT // 2
     return text if len(text) <= _LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
@@ -260,15 +268,21 @@ def _bytes(path: PathLike, limit: int) -> bytes:
         raise FileError(f"{path}: cannot be read: {reason(error)}") from None
 
 
-def _replace(target: PathLike, data: bytes) -> None:
-    """Write a whole file or nothing."""
+def write_file(target: PathLike, data: bytes, example: str = "model.safetensors") -> None:
+    """Write a whole file or nothing: it is written beside its place and moved there.
+
+    Raises
+    ------
+    FileError
+        Where it cannot be written; for a folder with the name of a file in it, as in `example`.
+    """
     import tempfile
     from pathlib import Path
 
     path = Path(target)
     try:
         if path.is_dir():
-            raise FileError(f"{path}: is a folder: name a file, as in {path / 'model.safetensors'}")
+            raise FileError(f"{path}: is a folder: name a file, as in {path / example}")
         if path.parent.exists() and not path.parent.is_dir():
             raise FileError(f"{path}: cannot be written: {path.parent} is no folder")
         path.parent.mkdir(parents=True, exist_ok=True)

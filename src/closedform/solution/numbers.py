@@ -19,6 +19,7 @@ from closedform.solution.quantities import Quantity, Solution
 
 Array = NDArray[Any]
 
+_LARGEST = 10**100
 _QUOTIENT = re.compile(r"[+\-−]?\d{1,60}(/[1-9]\d{0,59}|\.\d{1,60})?")
 
 
@@ -47,7 +48,7 @@ def numbers(values: Any, what: str, exact: bool = True) -> Array:
     found = np.empty(array.shape, object)
     inexact = not exact
     for place in np.ndindex(array.shape):
-        number = _number(array[place])
+        number = exact_number(array[place])
         if number is None:
             where = f" at {list(place)}" if place else ""
             raise DataError(
@@ -78,14 +79,19 @@ def _is_whole(array: Array) -> bool:
     return bool(np.isfinite(array).all() and (array == np.round(array)).all())
 
 
-def _number(value: Any) -> Fraction | float | None:
+def exact_number(value: Any) -> Fraction | float | None:
+    """A number as a fraction where it is exact, also from a text such as ``"9/4"``, else as a float.
+
+    None for what is no finite number, and for one of more than a hundred digits.
+    """
     if isinstance(value, str):
         text = value.strip()
         return Fraction(text.replace("−", "-")) if _QUOTIENT.fullmatch(text) else None
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         return None
     if isinstance(value, Rational):
-        return Fraction(int(value.numerator), int(value.denominator))
+        above, below = int(value.numerator), int(value.denominator)
+        return Fraction(above, below) if abs(above) < _LARGEST and below < _LARGEST else None
     number = float(value)
     if not math.isfinite(number):
         return None
