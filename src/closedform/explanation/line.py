@@ -192,16 +192,20 @@ def _product(factors: tuple[Math, ...], dots: bool, place: int) -> str:
         is_last = position == len(factors) - 1
         is_open = is_last and place < FACTOR and isinstance(bare(factor), Large)  # a sum reaches to the end
         part = written(factor, TERM if is_open else FACTOR)
-        line += _times(line, part, dots) + part
+        is_shut = are_conditions(factors[max(position - 1, 0)], factor)
+        is_clear = not line or is_shut or (not dots and _can_stand_after(line, part))
+        line += ("" if is_clear else "·") + part
     return _closed(line, place == CLOSED)
 
 
-def _times(before: str, after: str, dots: bool) -> str:
-    """The sign between two factors."""
-    if not before or (before.endswith("]") and after.startswith("[")):
-        return ""
-    is_letter = re.fullmatch(r"[^\W\d_]′*", after) is not None
-    return "" if not dots and (after.startswith("(") or (is_letter and before[-1] != "]")) else "·"
+def are_conditions(before: Math, after: Math) -> bool:
+    """Whether both factors are brackets, which stand side by side without a dot."""
+    return isinstance(bare(before), Condition) and isinstance(bare(after), Condition)
+
+
+def _can_stand_after(before: str, after: str) -> bool:
+    """Whether a factor is told from the one before it without a dot: ``2i``, ``s(i − 1)``."""
+    return after.startswith("(") or (before[-1] != "]" and re.fullmatch(r"[^\W\d_]′*", after) is not None)
 
 
 def _numerator(above: Math) -> str:
