@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational, Real
 from typing import Any
@@ -19,15 +20,16 @@ from closedform.solution.quantities import Quantity, Solution
 
 Array = NDArray[Any]
 
-_LARGEST = 10**100
+_DIGITS = 100
+_LARGEST = 10**_DIGITS
 _QUOTIENT = re.compile(r"[+\-−]?\d{1,60}(/[1-9]\d{0,59}|\.\d{1,60})?")
 
 
 def numbers(values: Any, what: str, exact: bool = True) -> Array:
     """An array of fractions, or of float64 where a number is not exact.
 
-    Whole numbers, fractions and texts such as ``"9/4"`` or ``"0.1"`` are exact; so are floats that are whole
-    numbers, as long as all are.
+    Whole numbers, fractions, decimals and texts such as ``"9/4"`` or ``"0.1"`` are exact; so are floats that
+    are whole numbers, as long as all are.
 
     Parameters
     ----------
@@ -87,6 +89,9 @@ def exact_number(value: Any) -> Fraction | float | None:
     if isinstance(value, str):
         text = value.strip()
         return Fraction(text.replace("−", "-")) if _QUOTIENT.fullmatch(text) else None
+    if isinstance(value, Decimal):
+        digits = len(value.as_tuple().digits) + abs(value.adjusted()) if value.is_finite() else _DIGITS
+        return Fraction(value) if digits < _DIGITS else None
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         return None
     if isinstance(value, Rational):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -40,11 +41,14 @@ class Claimed:
         Its value; None where it is written in symbols.
     equation
         Its line over the network's quantities, where it is written in symbols.
+    within
+        How far a value may be off for its digits to be right: half of the last of two or more decimals.
     """
 
     text: str
     number: Fraction | float | None = None
     equation: Equation | None = None
+    within: Fraction | float = 0
 
 
 @dataclass(frozen=True)
@@ -239,8 +243,8 @@ def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
     """
     number = exact_number(value)
     if number is not None:
-        text = value.strip() if isinstance(value, str) else str(number)
-        return Claimed(text, number)
+        text = value.strip() if isinstance(value, str) else str(value)
+        return Claimed(text, number, within=_rounding(text, value))
     if not isinstance(value, str):
         raise DataError(
             f"{where} must be a finite number, or a text such as '9/4' or 'x11 + x12', got {value!r:.60}"
@@ -250,6 +254,16 @@ def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     return Claimed(value.strip(), None, equation)
+
+
+def _rounding(text: str, value: Any) -> Fraction | float:
+    """Half of the last decimal; 0 for whole numbers, fractions, and a single decimal, which are exact."""
+    match = re.fullmatch(r"[+\-−]?\d*\.(\d{2,40})", text)
+    half = Fraction(1, 2 * 10 ** len(match[1])) if match else Fraction(0)
+    if isinstance(value, float | np.floating):
+        digits = 1e-5 if isinstance(value, np.float32 | np.float16) else 1e-9
+        return max(float(half), digits * abs(float(value)))
+    return half
 
 
 def _named_entries(
@@ -286,7 +300,7 @@ def read_formula(value: Any, part: Part, where: str, symbols: Symbols) -> Equati
     """
     if not isinstance(value, str):
         raise DataError(f'{where}: formula must be a text, as in formula = "dW[u,v] = …", got {value!r:.60}')
-    equation = parse(value)
+    equation = parse(symbols.with_numbers(value))
     left = symbols.part(equation.left.tensor)
     if left != part:
         raise DataError(
@@ -298,7 +312,8 @@ def read_formula(value: Any, part: Part, where: str, symbols: Symbols) -> Equati
             known = nearest(access.tensor, symbols.names)
             raise DataError(f"{where}: the network has no quantity {access.tensor!r}; {known}")
         axes = symbols.axes(found.quantity)
-        if len(access.subscripts) not in (len(axes.shape), len(axes.written)):
+        ranks = (len(axes.shape), len(axes.written), *([1] if not axes.written else []))
+        if len(access.subscripts) not in ranks:
             shape = shape_text(axes.written_shape)
             raise ShapeError(
                 f"{where}: {access.tensor} has the shape {shape} but for axes of one entry, here are "

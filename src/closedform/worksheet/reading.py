@@ -38,7 +38,6 @@ _TABLES = (
 )
 _SHEET = ("title", "about", "first_index", "channels", "batch", "wrt", "layer")
 _LARGEST_BATCH = 1 << 12
-_DIGITS = 60
 
 
 def read_worksheet(path: PathLike) -> Worksheet:
@@ -51,7 +50,7 @@ def read_worksheet(path: PathLike) -> Worksheet:
     ShapeError
         Where layers or arrays do not fit.
     """
-    values = toml_values(path, parse_float=_decimal)
+    values = toml_values(path, parse_float=Decimal)
     try:
         return worksheet_from_dict(values, Path(path).stem)
     except ShapeError as error:
@@ -317,18 +316,10 @@ def _text(table: Mapping[str, Any], key: str, default: str) -> str:
     return text
 
 
-def _decimal(text: str) -> Fraction | float:
-    """A decimal as the fraction that it is; what has too many digits, and nan and inf, as a float."""
-    number = Decimal(text.replace("_", ""))
-    if not number.is_finite() or len(text) > _DIGITS or abs(number.adjusted()) > _DIGITS:
-        return float(number)
-    return Fraction(number)
-
-
 def _plain(value: Any) -> Any:
     """The values with floats where a network's settings are decimals."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    return float(value) if isinstance(value, Fraction) else value
+    return float(value) if isinstance(value, Decimal) else value

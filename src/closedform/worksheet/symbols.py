@@ -21,6 +21,8 @@ _TOKEN = re.compile(
 )
 _SIGNS = str.maketrans({"−": "-", "–": "-", "·": "*", "×": "*"})
 
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -159,6 +161,26 @@ class Symbols:
         if all(len(number) == 1 for number in numbers) and not quantity[-1].isdigit():
             return quantity + "".join(numbers)
         return f"{quantity}[{','.join(numbers)}]"
+
+    def with_numbers(self, formula: str) -> str:
+        """A formula in which a quantity of one entry, written without subscripts, is its entry: ``b[0]``."""
+        left, sign, right = formula.partition("=")
+        return left + sign + "".join(self._numbered(_WORDS.findall(right)))
+
+    def _numbered(self, tokens: list[str]) -> list[str]:
+        found: list[str] = []
+        inside: list[bool] = []  # for each open bracket, whether it holds subscripts
+        for place, token in enumerate(tokens):
+            before = "".join(tokens[:place]).rstrip()[-1:]
+            after = "".join(tokens[place + 1 : place + 3]).lstrip()[:1]
+            if token == "[":
+                inside.append(before.isalnum() or before == "_")
+            elif token == "]" and inside:
+                inside.pop()
+            is_lone = token[0].isalpha() and before != "|" and after not in ("[", "(") and not any(inside)
+            part = self.part(token) if is_lone and token in self.solution else None
+            found.append(f"{token}[0]" if part is not None and self._rank(part) == 0 else token)
+        return found
 
     def read(self, text: str) -> Equation:
         """A sum of products of entries as a line ``entry = …`` over the quantities.
