@@ -1,0 +1,426 @@
+"""``check``: is somebody's value or gradient of one layer right, and if not, which mistake was made?
+
+`check_layer` judges one layer or loss, `judge` compares one claim with one `Line` at one size, and
+`verdict_of` says what follows; checks of whole networks are built on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from closedform.checking.cases import cases, line_of
+from closedform.checking.claims import (
+    ArrayClaim,
+    Claim,
+    FormulaClaim,
+    FunctionClaim,
+    check_names,
+    claim_sizes,
+    public_names,
+    read_array,
+    read_claim,
+    target_of,
+    with_own_names,
+)
+from closedform.checking.compare import DOUBLE, EXACT, SINGLE, Tolerance
+from closedform.checking.expansion import Expansion, as_number
+from closedform.checking.lines import Line
+from closedform.checking.search import Judged, named_mistakes
+from closedform.checking.ties import accepted_by_ties, to_one_other_entry, windows_of
+from closedform.checking.verdict import Entry, Verdict
+from closedform.errors import ClosedformError, FormulaError, SettingError, ShapeError
+from closedform.formula.evaluate import evaluate
+from closedform.formula.extents import Shape
+from closedform.formula.notation import text
+from closedform.formula.tree import Equation
+from closedform.layers.base import Layer, checked_shape, is_input, shape_text
+from closedform.layers.losses import TARGET, Loss
+
+Array = npt.NDArray[Any]
+
+MOST_ENTRIES = 50
+
+
+def check(
+    claim: object,
+    of: object,
+    wrt: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    *,
+    arrays: Mapping[str, Any] | None = None,
+    digits: int | None = None,
+    origin: int = 0,
+) -> Verdict:
+    """Judge a value or a gradient that somebody worked out for a layer or a loss.
+
+    Parameters
+    ----------
+    claim
+        A formula (``"dX[n,p,a,b] = sum[q,u,v] W[q,p,u,v] * dY[n,q,a-u,b-v]"``), an array of numbers or
+        fractions, partly filled if need be, or a Python function of arrays; see `closedform.checking.claims`.
+    of
+        The layer or loss.
+    wrt
+        The tensor in which the claim is the gradient, under the formula's name or the public one; ``"Y"`` (of
+        a loss ``"L"``) for the value itself.  ``"X"`` where it is not given; a formula's left side says it.
+    input_shape
+        The shape of one input, without the batch axis.  Without it a formula, or a function without
+        arrays, is judged at several sizes, channels equal and unequal.
+    arrays
+        The numbers for which an array is claimed, ``{"X": ..., "W": ..., "dY": ...}``; axes of length 1
+        may be left out.  The targets of a loss are ``"T"``.
+    digits
+        Decimals to which the claim was rounded.
+    origin
+        From which number entries are counted in the verdict, 0 or 1.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    FormulaError
+        For a formula that cannot be read, or that reads what is not there, with a caret under the place.
+    ShapeError
+        For an array whose shape is wrong in a way that no mistake explains.
+    DataError
+        For entries that are no numbers.
+    SettingError
+        For arguments that contradict one another, or arrays that are missing.
+
+    Notes
+    -----
+    Whole numbers and fractions are compared exactly, float64 to 1e-6 of the largest magnitude that is
+    expected, float32 to 1e-4.  Nothing of a claim is ever run as Python but a function that is passed.
+    """
+    if isinstance(of, Layer):
+        return check_layer(claim, of, wrt, input_shape, arrays=arrays, digits=digits, origin=origin)
+    raise SettingError(f"of must be a layer or a loss, got {type(of).__name__}")
+
+
+def check_layer(
+    claim: object,
+    layer: Layer,
+    wrt: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    *,
+    arrays: Mapping[str, Any] | None = None,
+    digits: int | None = None,
+    origin: int = 0,
+) -> Verdict:
+    """`check` of one layer or loss."""
+    shape = None if input_shape is None else checked_shape(tuple(input_shape))
+    if digits is not None and (
+        isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15
+    ):
+        raise SettingError(f"digits must be a whole number from 0 to 15, got {digits!r}")
+    if isinstance(origin, bool) or origin not in (0, 1):
+        raise SettingError(f"origin must be 0 or 1, got {origin!r}")
+    if arrays is not None and not isinstance(arrays, Mapping):
+        raise SettingError(f"arrays must be a dict of arrays by name, got {type(arrays).__name__}")
+    read = read_claim(claim)
+    formula = layer.formula if shape is None else layer.formula_for(shape)
+    if isinstance(read, FormulaClaim):
+        read = with_own_names(read, layer, formula)
+        tensor = _target_of_formula(read, layer, formula, wrt)
+    else:
+        tensor = _target(layer, formula, wrt)
+    if arrays is not None or isinstance(read, ArrayClaim):
+        known = _Given(layer, tensor, arrays or {}, shape, read)
+        claims: list[tuple[Claim, Line, Mapping[str, Array]]] = [(read, known.line, known.arrays)]
+        is_exact = known.is_exact
+    else:
+        rank = _rank(read, layer) if isinstance(read, FormulaClaim) else None
+        claims = [(read, case.line, case.arrays) for case in cases(layer, tensor, rank, shape)]
+        is_exact = False
+    judged = []
+    notes: tuple[str, ...] = ()
+    for one, line, numbers in claims:
+        case, said = judge(one, line, numbers, digits=digits, is_exact=is_exact)
+        judged.append(case)
+        notes = notes or said
+    return verdict_of(judged, notes, origin)
+
+
+def _target(layer: Layer, formula: Equation, wrt: str | None) -> str | None:
+    """The tensor that `wrt` names; None for the value."""
+    if wrt is None:
+        return next(tensor for tensor in formula.tensors if is_input(tensor))
+    if not isinstance(wrt, str):
+        raise SettingError(f"wrt must be the name of a tensor, got {wrt!r}")
+    if wrt == formula.left.tensor:
+        return None
+    names = {"input": "X", **public_names(layer, formula)}
+    tensor = names.get(wrt, wrt)
+    if tensor in formula.tensors:
+        return tensor
+    return target_of(layer, formula, wrt)
+
+
+def _target_of_formula(claim: FormulaClaim, layer: Layer, formula: Equation, wrt: str | None) -> str | None:
+    name = claim.equation.left.tensor
+    try:
+        tensor = target_of(layer, formula, name)
+    except SettingError as error:
+        raise FormulaError(str(error), claim.source, 0) from None
+    if wrt is not None and _target(layer, formula, wrt) != tensor:
+        raise SettingError(f"the claim defines {name}, but wrt={wrt!r} asks for another: leave wrt out")
+    return tensor
+
+
+def _rank(claim: FormulaClaim, layer: Layer) -> int | None:
+    """How many axes the claim gives the input, where the layer takes any number."""
+    for access in (claim.equation.left, *claim.equation.accesses):
+        if access.tensor.removeprefix("d") in ("X", "Y") and is_input(access.tensor.removeprefix("d")):
+            return len(access.subscripts)
+    return None
+
+
+class _Given:
+    """The line and the numbers that an array of answers is about."""
+
+    def __init__(
+        self, layer: Layer, tensor: str | None, arrays: Mapping[str, Any], shape: Shape | None, claim: Claim
+    ):
+        formula = layer.formula if shape is None else layer.formula_for(shape)
+        names = public_names(layer, formula)
+        upstream = "d" + formula.left.tensor
+        self.read: dict[str, ArrayClaim] = {}
+        for name, array in arrays.items():
+            own = names.get(name, name)
+            if isinstance(layer, Loss) and own == TARGET:
+                array = _targets(layer, array, arrays, shape)
+            self.read[own] = _complete(read_array(array, name), name)
+        input_name = next(t for t in formula.tensors if is_input(t))
+        given = self.read.get(input_name)
+        batch = 1
+        if given is not None:
+            rank = len(layer.sample_input_shape) + 1 if shape is None else len(shape) + 1
+            if shape is None and given.values.ndim > rank:
+                rank = given.values.ndim
+            whole = (1,) * (rank - given.values.ndim) + given.values.shape
+            if shape is not None and whole[1:] != shape:
+                raise ShapeError(
+                    f"{input_name} has shape {shape_text(whole)}, but input_shape is {shape_text(shape)}"
+                )
+            shape, batch = whole[1:], whole[0]
+        if shape is None:
+            raise SettingError(
+                f"the size of the input is not known: give arrays={{'{input_name}': ...}} or input_shape=..."
+            )
+        if given is None:
+            batch = self._batch(upstream, layer, shape)
+        self.line = line_of(layer, tensor, shape, batch, {})
+        self.arrays: dict[str, Array] = {}
+        needed = self._needed(claim)
+        missing = [name for name in needed if name not in self.read]
+        if missing:
+            example = ", ".join(f"'{name}': ..." for name in missing)
+            raise SettingError(
+                f"{self.line.name} of {type(layer).__name__} depends on {', '.join(needed)}; no numbers for "
+                f"{', '.join(missing)}: give arrays={{{example}}}"
+            )
+        self.is_exact = True
+        for name, array in self.read.items():
+            expected = self._shape(name)
+            if expected is not None:
+                array = _fitted(array, expected, layer, name)
+            self.arrays[name] = array.values
+            if name in needed:
+                self.is_exact &= array.exact is not None
+
+    def _batch(self, upstream: str, layer: Layer, shape: Shape) -> int:
+        given = self.read.get(upstream)
+        rank = len(layer.output_shape(shape)) + 1 if not isinstance(layer, Loss) else 0
+        return given.values.shape[0] if given is not None and given.values.ndim == rank else 1
+
+    def _shape(self, name: str) -> Shape | None:
+        shape = self.line.sizes.shapes.get(name)
+        if shape is None and name == f"d{self.line.formula.left.tensor}":
+            return self.line.sizes.shapes[self.line.formula.left.tensor]
+        return shape
+
+    def _needed(self, claim: Claim) -> list[str]:
+        needed = dict.fromkeys(self.line.needs)
+        if isinstance(claim, FormulaClaim):
+            check_names(claim, self.line)
+            needed.update(dict.fromkeys(self.line.needed_by(claim.equation)))
+        return list(needed)
+
+
+def _targets(layer: Loss, value: Any, arrays: Mapping[str, Any], shape: Shape | None) -> Any:
+    """Integer labels as one-hot rows; anything else as it is."""
+    labels = np.asarray(value)
+    logits = np.asarray(arrays.get("X", 0))
+    if labels.ndim == 1 and labels.dtype.kind in "iu" and logits.ndim == 2 and len(labels) == len(logits):
+        one = layer.targets(labels, len(labels), logits.shape[1:], np.dtype(np.float64))
+        return one.astype(int) if np.array_equal(one, one.astype(int)) else one
+    return value
+
+
+def _complete(claim: ArrayClaim, name: str) -> ArrayClaim:
+    if not claim.filled.all():
+        place = [int(k) for k in np.argwhere(~claim.filled)[0]]
+        raise SettingError(f"arrays: {name} has no number at {place}: only a claim may be partly filled")
+    return claim
+
+
+def _fitted(array: ArrayClaim, expected: Shape, layer: Layer, name: str) -> ArrayClaim:
+    """The array in the formula's shape; axes of one entry may be there or not."""
+    if array.values.shape == expected:
+        return array
+    if _squeezed(array.values.shape) == _squeezed(expected):
+        return array.reshaped(expected)
+    raise ShapeError(
+        f"{type(layer).__name__}: {name} must have shape {shape_text(expected)}, "
+        f"got {shape_text(array.values.shape)}"
+    )
+
+
+def _squeezed(shape: Shape) -> Shape:
+    return tuple(length for length in shape if length != 1)
+
+
+# ---- one claim at one size
+
+
+def judge(
+    claim: Claim,
+    line: Line,
+    arrays: Mapping[str, Array],
+    *,
+    digits: int | None = None,
+    is_exact: bool = False,
+) -> tuple[Judged, tuple[str, ...]]:
+    """Compare a claim with one line at one size.
+
+    Parameters
+    ----------
+    claim
+        As `read_claim` returned it.
+    line
+        What is right.
+    arrays
+        The numbers of every tensor that the line and the claim need.
+    digits
+        Decimals to which an array was rounded.
+    is_exact
+        Whether the arrays are whole numbers or fractions.
+
+    Returns
+    -------
+    judged, notes
+        The comparison, to be passed to `named_mistakes` and `verdict_of`; sentences on ties.
+    """
+    known = line.completed(arrays)
+    if line.unfolded is not None:
+        known = line.completed(known, line.unfolded)
+    expected = np.asarray(line.evaluate(known))
+    tolerance = Tolerance(DOUBLE, digits)
+    match claim:
+        case FormulaClaim():
+            given = _evaluated(claim, line, known)
+            filled = np.ones(given.shape, bool)
+            tolerance = Tolerance(1e-9, digits)
+        case FunctionClaim() | ArrayClaim():
+            if isinstance(claim, FunctionClaim):
+                everything = line.completed(known, line.formula)
+                shown = {name: array for name, array in everything.items() if "'" not in name}
+                claim = claim.value(shown)
+            else:
+                tolerance = _tolerance(claim, digits, is_exact)
+            if claim.values.shape != expected.shape and _squeezed(claim.values.shape) == _squeezed(
+                expected.shape
+            ):
+                claim = claim.reshaped(expected.shape)
+            given, filled = claim.values, claim.filled
+            if not filled.any():
+                raise ShapeError("nothing is filled in: give at least one entry")
+    right = given.shape == expected.shape and bool(tolerance.agrees(given, expected, filled).all())
+    accepted, notes = False, tuple[str, ...]()
+    if isinstance(claim, ArrayClaim):
+        accepted, notes = accepted_by_ties(line, known, given, filled, tolerance)
+    return Judged(line, known, given, filled, expected, tolerance, right or accepted), notes
+
+
+def _tolerance(claim: ArrayClaim, digits: int | None, is_exact: bool) -> Tolerance:
+    if digits is not None:
+        return Tolerance(EXACT, digits)
+    if claim.is_single:
+        return Tolerance(SINGLE)
+    return Tolerance(EXACT if is_exact and claim.exact is not None else DOUBLE)
+
+
+def _evaluated(claim: FormulaClaim, line: Line, arrays: Mapping[str, Array]) -> Array:
+    check_names(claim, line)
+    sizes = claim_sizes(claim, line)
+    known = line.completed(arrays, claim.equation)
+    if line.name in claim.equation.tensors:
+        raise FormulaError(f"{line.name} stands on both sides", claim.source, 0)
+    return np.asarray(evaluate(claim.equation, known, sizes))
+
+
+# ---- the verdict
+
+
+def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), origin: int = 0) -> Verdict:
+    """The verdict on one claim that was judged at one size or several."""
+    wrong = [case for case in judged if not case.is_right]
+    first = min(wrong or judged, key=lambda case: case.given.size)
+    expected = text(first.line.equation)
+    name = first.line.name
+    common: dict[str, Any] = {
+        "name": name,
+        "expected": expected,
+        "notes": notes,
+        "shape": first.expected.shape,
+        "given_shape": first.given.shape,
+        "origin": origin,
+        "compared": int(first.filled.sum()),
+    }
+    if not wrong:
+        return Verdict(True, **common)
+    mistakes = named_mistakes(judged) or _another_entry(judged)
+    if first.given.shape != first.expected.shape:
+        if not mistakes and len(judged) == 1:
+            raise ShapeError(
+                f"{name} has shape {shape_text(first.expected.shape)}, "
+                f"the claim has {shape_text(first.given.shape)}"
+            )
+        return Verdict(False, mistakes, name, **common)
+    differs = ~first.tolerance.agrees(first.given, first.expected, first.filled)
+    entries = _entries(first, differs, origin)
+    return Verdict(False, mistakes, name, entries, differing=int(differs.sum()), **common)
+
+
+def _another_entry(judged: Sequence[Judged]) -> tuple[str, ...]:
+    """A maximum's gradient given to some other entry of each window, whichever it is."""
+    for case in judged:
+        windows = windows_of(case.line, case.arrays)
+        if windows is None or case.given.shape != case.expected.shape or not case.filled.all():
+            return ()
+        if not case.is_right and not to_one_other_entry(windows, case.given):
+            return ()
+    return ("max-wrong-entry",)
+
+
+def _entries(case: Judged, differs: Array, origin: int) -> tuple[Entry, ...]:
+    expansion = Expansion(case.line, case.arrays, origin)
+    found = []
+    for place in map(tuple, np.argwhere(differs)[:MOST_ENTRIES].tolist()):
+        try:
+            expected, written = expansion.entry(place)
+        except (ClosedformError, ArithmeticError, KeyError):
+            expected, written = float(case.expected[place]), ""
+        index = tuple(position + origin for position in place)
+        found.append(Entry(index, _shown(case.given[place]), expected, written))
+    return tuple(found)
+
+
+def _shown(value: Any) -> Any:
+    return as_number(value) if np.isfinite(float(value)) else float(value)

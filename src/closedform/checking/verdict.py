@@ -1,0 +1,172 @@
+"""What checking says of a claim."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from closedform.checking.expansion import entry_name, number_text
+from closedform.checking.mistakes import MISTAKES
+from closedform.formula.extents import Shape
+
+Value = Fraction | float
+
+_WIDTH = 100
+_MOST_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry that differs.
+
+    Attributes
+    ----------
+    index
+        Where, counted from `Verdict.origin`.
+    given, expected
+        What was claimed, and what is right; None where the claim has no such entry.
+    expansion
+        The expected entry in its terms, ``"1/4·x11 + 1/4·x12 = 1/4·3 + 1/4·4 = 7/4"``; empty where it has too
+        many.
+    """
+
+    index: tuple[int, ...]
+    given: Value | None
+    expected: Value | None
+    expansion: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values; fractions as text."""
+        return {
+            "index": list(self.index),
+            "given": _plain(self.given),
+            "expected": _plain(self.expected),
+            "expansion": self.expansion,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Right or wrong, and if wrong, where and why.
+
+    Attributes
+    ----------
+    right
+        Whether the claim is right.
+    mistakes
+        The mistake that explains every entry exactly, or the two that together do; empty when the claim is
+        right or nothing explains it.  `closedform.checking.MISTAKES` has a sentence for each.
+    first_wrong
+        The name of the first wrong claim, ``"dX"``; None when right.
+    entries
+        The first entries that differ (at most `check.MOST_ENTRIES`).
+    follows_from
+        Names of earlier claims from which this one would be right (an error carried forward).
+    notes
+        Further sentences, on ties, on conventions.
+    name
+        The tensor that the claim is about.
+    expected
+        What is right, as a formula.
+    differing, compared
+        How many entries differ, and how many were compared.
+    shape, given_shape
+        The shape of what is right and of what was given, at the size at which the entries were compared.
+    origin
+        From which number entries are counted.
+    steps
+        For a set of claims, the verdict on each, in order.
+    """
+
+    right: bool
+    mistakes: tuple[str, ...] = ()
+    first_wrong: str | None = None
+    entries: tuple[Entry, ...] = ()
+    follows_from: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    name: str = ""
+    expected: str = ""
+    differing: int = 0
+    compared: int = 0
+    shape: Shape = ()
+    given_shape: Shape = ()
+    origin: int = 0
+    steps: tuple[Verdict, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def text(self) -> str:
+        """The verdict to be read, in lines of at most 100 columns."""
+        lines = [f"{self.name} is right." if self.right else f"{self.name} is wrong."]
+        for mistake in self.mistakes:
+            lines += _wrapped(f"{mistake}: {MISTAKES[mistake].description}")
+        if self.follows_from:
+            lines += _wrapped(f"It follows from {', '.join(self.follows_from)}: an error carried forward.")
+        if not self.right:
+            lines += self._differences()
+            lines += _wrapped(f"Right is {self.expected}") if self.expected else []
+        for note in self.notes:
+            lines += _wrapped(note)
+        return "\n".join(lines)
+
+    def _differences(self) -> list[str]:
+        lines = []
+        if self.shape != self.given_shape:
+            lines.append(f"  It has shape {self.given_shape}, right is {self.shape}.")
+        elif self.compared:
+            entries = "entry" if self.compared == 1 else "entries"
+            lines.append(f"  {self.differing} of {self.compared} {entries} differ:")
+        for entry in self.entries[:_MOST_SHOWN]:
+            where = entry_name(self.name, self._place(entry), self.shape, self.origin)
+            line = f"{where}: given {_shown(entry.given)}, expected {_shown(entry.expected)}"
+            lines += _wrapped(line, "    ")
+            if entry.expansion:
+                lines += _wrapped("= " + entry.expansion, "      ")
+        rest = self.differing - min(len(self.entries), _MOST_SHOWN)
+        if self.entries and rest > 0:
+            lines.append(f"    and {rest} more")
+        return lines
+
+    def _place(self, entry: Entry) -> tuple[int, ...]:
+        return tuple(position - self.origin for position in entry.index)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values that JSON can hold; fractions as text."""
+        return {
+            "right": self.right,
+            "name": self.name,
+            "mistakes": list(self.mistakes),
+            "first_wrong": self.first_wrong,
+            "follows_from": list(self.follows_from),
+            "entries": [entry.to_dict() for entry in self.entries],
+            "differing": self.differing,
+            "compared": self.compared,
+            "shape": list(self.shape),
+            "given_shape": list(self.given_shape),
+            "expected": self.expected,
+            "notes": list(self.notes),
+            "origin": self.origin,
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _wrapped(line: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(
+        line, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )
+
+
+def _shown(value: Value | None) -> str:
+    return "nothing" if value is None else number_text(value)
+
+
+def _plain(value: Value | None) -> int | float | str | None:
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else str(value)
+    return value
