@@ -301,5 +301,7 @@ def expansion_latex(e: Expansion, width: int = 70) -> str:
         lines += [first, *others]
     if not lines:
         return math_latex(e.left)
-    lines[0] = math_latex(e.left) + " " + lines[0]
+    lines[0] = f"{math_latex(e.left)} {lines[0].strip()}"
+    if len(lines) == 1:
+        return lines[0].replace("&", "", 1)
     return "\\begin{aligned}\n" + " \\\\\n".join(line.strip() for line in lines) + "\n\\end{aligned}"

@@ -23,7 +23,7 @@ def picture_latex(picture: Picture, prose: Callable[[Prose], str]) -> str:
             continue
         for grid in item:
             for array in _panels(grid, bordered_array):
-                note = rf"\\[-3pt] \footnotesize {words(grid.note)}" if grid.note else ""
+                note = rf"\\[-5pt] \footnotesize {words(grid.note)}" if grid.note else ""
                 head = rf"\hbox{{\begin{{tabular}}{{@{{}}c@{{}}}}{prose(grid.title)}{note}\end{{tabular}}}}"
                 parts.append(rf"\mbox{{{sign}$\overset{{{head}}}{{{array}}}$}}")
                 sign = ""

@@ -220,7 +220,7 @@ def _apply(call: Apply, place: int) -> str:
     if call.name == "abs":
         return f"|{inside}|"
     if call.name != "sqrt":
-        return f"{call.name}({inside})"
+        return f"{call.name.replace(chr(39), '′')}({inside})"
     root = "√" + ", ".join(written(argument, CLOSED) for argument in call.arguments)
     return _closed(root, place == CLOSED)
 

@@ -68,7 +68,7 @@ def rows(math: Math, width: int) -> list[str]:
     width
         Roughly how many signs fit side by side.
     """
-    first, *pieces = re.split(f"(?=[{''.join(BREAKS)}])", breakable(math))
+    first, *pieces = _pieces(breakable(math), width)
     lines: list[str] = []
     current, was_inside = first, False
     for piece in pieces:
@@ -83,13 +83,23 @@ def rows(math: Math, width: int) -> list[str]:
     return [_without_breaks(line if "&" in line else "&" + line) for line in [*lines, current]]
 
 
+def _pieces(tex: str, width: int) -> list[str]:
+    """What is kept on one row; summands are torn apart only where they are too wide for one."""
+    whole = re.split(f"(?=[{AT_RELATION}{AT_SUM}])", tex)
+    return [
+        part
+        for piece in whole
+        for part in (re.split(f"(?={AT_PRODUCT})", piece) if _signs(piece) > width else [piece])
+    ]
+
+
 def _signs(tex: str) -> int:
     """About how many signs are seen side by side."""
     return len(re.sub(r"\\[a-zA-Z]+|[{}_^& ]|[\ue000-\ue002]", lambda m: "x" if m[0][0] == "\\" else "", tex))
 
 
 def _without_breaks(tex: str) -> str:
-    return re.sub("[" + "".join(BREAKS) + "]", "", tex)
+    return re.sub(" {2,}", " ", re.sub(f"[{''.join(BREAKS)}]", "", tex)).strip(" ")
 
 
 def _tex(math: Math, place: int) -> str:
