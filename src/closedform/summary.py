@@ -22,7 +22,7 @@ def summary(architecture: Architecture) -> str:
         count = sum(parameter.size for parameter in own)
         kind = type(layer).__name__
         label = f"{architecture.labels[position]} {kind}"
-        reasons = [*_size_arithmetic(architecture, position), *_count_arithmetic(own, count)]
+        reasons = [*size_arithmetic(architecture, position), *count_arithmetic(own, count)]
         rows.append((label, shape_text(architecture.shapes[position + 1]), f"{count:,}", "; ".join(reasons)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = []
@@ -48,7 +48,8 @@ def _loss(architecture: Architecture) -> str:
     return f", loss {type(architecture.loss).__name__}" if architecture.loss else ""
 
 
-def _size_arithmetic(architecture: Architecture, position: int) -> list[str]:
+def size_arithmetic(architecture: Architecture, position: int) -> list[str]:
+    """How the size of a layer's output follows from its input's, an equation for each that differs."""
     layer, shape = architecture.layers[position], architecture.shapes[position]
     sizes = layer.sizes(shape)
     output = sizes.shapes["Y"][1:]
@@ -65,7 +66,8 @@ def _size_arithmetic(architecture: Architecture, position: int) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _count_arithmetic(parameters: list[Parameter], count: int) -> list[str]:
+def count_arithmetic(parameters: list[Parameter], count: int) -> list[str]:
+    """How many numbers a layer's parameters are, as one equation; nothing where there are none."""
     if not parameters:
         return []
     products = ["·".join(map(str, _taught_order(p.shape))) for p in parameters]

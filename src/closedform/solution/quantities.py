@@ -164,8 +164,8 @@ class Solution:
 
     @property
     def output(self) -> str:
-        """The name of what the last layer gives."""
-        return self.names[self.architecture.labels[-1]]
+        """The name of what the last layer gives; of a loss alone that of what it reads."""
+        return self.output_of(len(self.architecture.labels) - 1)
 
     @property
     def differentiated(self) -> str:
@@ -262,7 +262,7 @@ class Solution:
         last = len(architecture.layers) - 1
         if architecture.loss is None:
             shape = self._found[self.output].shape
-            key = architecture.labels[-1]
+            key = self._found[self.output].key
             self._add(Quantity(output, "given", shape, last, OUTPUT, key))
         else:
             self._add(

@@ -1,0 +1,127 @@
+"""The numerical check: difference quotients of what is differentiated, beside the derived gradients."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedform.explanation.document import Inline, Paragraph
+from closedform.explanation.scenes import Setting
+from closedform.solution import Quantity, Solution, Values
+
+Array = NDArray[np.float64]
+
+_STEP = 1e-5
+_MOST = 60  # entries of one quantity that are changed
+_TOLERANCE = 1e-5
+
+
+def numerical_check(setting: Setting) -> Paragraph:
+    """One line: entries changed a little, one at a time, and how far the quotients are from the gradients."""
+    solution = setting.writer.solution
+    given, is_drawn = _numbers(solution, setting.values)
+    values = Values(solution, given)
+    base = _objective(solution, values)
+    found: list[Inline] = []
+    worst, count, corners = 0.0, 0, 0
+    for quantity in solution.quantities:
+        gradient = "d" + quantity.name
+        if gradient not in solution or quantity.role not in ("parameter", "input"):
+            continue
+        derived = values[gradient]
+        if derived is None:
+            continue
+        for place in _places(quantity):
+            up, down = (
+                _objective(
+                    solution, values.with_given({quantity.name: _moved(given[quantity.name], place, h)})
+                )
+                for h in (_STEP, -_STEP)
+            )
+            quotient, slope = (up - down) / (2 * _STEP), float(derived[place])
+            scale = max(1.0, abs(slope))
+            if (
+                abs(quotient - slope) > _TOLERANCE * scale
+                and abs((up - base) - (base - down)) > 1e-3 * _STEP * scale
+            ):
+                corners += 1  # the slopes on the two sides differ
+                continue
+            worst, count = max(worst, abs(quotient - slope) / scale), count + 1
+        found += [", "] if found else []
+        found.append(setting.writer.symbol(quantity.name))
+    numbers = "drawn numbers" if is_drawn else "these numbers"
+    said = f"{count} entries" if count != 1 else "1 entry"
+    prose: list[Inline] = [f"With {numbers}, {said} of ", *found, " were changed by ±10⁻⁵, one at a time. "]
+    if worst <= _TOLERANCE:
+        prose.append(f"The difference quotients agree with the derived gradients to {_order(worst)}.")
+    else:
+        prose.append(f"The difference quotients differ from the derived gradients by up to {worst:.2g}.")
+    if corners:
+        entries = "1 entry" if corners == 1 else f"{corners} entries"
+        verb = "lies" if corners == 1 else "lie"
+        prose.append(f" {entries} {verb} at a corner of ReLU or a maximum, where quotients say nothing.")
+    return Paragraph(tuple(prose), "check")
+
+
+def _order(error: float) -> str:
+    """An error as a bound, a power of ten."""
+    exponent = -10 if error <= 1e-10 else math.ceil(math.log10(error))
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _numbers(solution: Solution, values: Values) -> tuple[dict[str, Array], bool]:
+    """What is given, as floats; drawn where there are only symbols."""
+    generator = np.random.default_rng(0)
+    found: dict[str, Array] = {}
+    is_drawn = False
+    for quantity in solution.quantities:
+        if quantity.calculation is not None:
+            continue
+        value = values[quantity.name]
+        if value is None:
+            is_drawn = True
+            found[quantity.name] = _drawn(quantity, generator)
+        else:
+            found[quantity.name] = value.astype(np.float64)
+    return found, is_drawn
+
+
+def _drawn(quantity: Quantity, generator: np.random.Generator) -> Array:
+    if quantity.role != "target":
+        return generator.uniform(-1, 1, quantity.shape)
+    labels = np.zeros(quantity.shape)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels[np.arange(len(labels)), generator.integers(labels.shape[1], size=len(labels))] = 1
+        return labels
+    return generator.integers(0, 2, quantity.shape).astype(np.float64)
+
+
+def _objective(solution: Solution, values: Values) -> float:
+    """What is differentiated: the loss, or the output weighted by the gradient that comes from above."""
+    value = values[solution.differentiated]
+    if value is None:
+        raise ValueError(f"{solution.differentiated} has no value")
+    if solution.architecture.loss is not None:
+        return float(value)
+    upstream = values["d" + solution.output]
+    return float(
+        np.sum(value.astype(np.float64) * (1.0 if upstream is None else upstream.astype(np.float64)))
+    )
+
+
+def _places(quantity: Quantity) -> list[tuple[int, ...]]:
+    total = math.prod(quantity.shape)
+    chosen = (
+        range(total)
+        if total <= _MOST
+        else sorted({round(k * (total - 1) / (_MOST - 1)) for k in range(_MOST)})
+    )
+    return [tuple(map(int, np.unravel_index(k, quantity.shape))) for k in sorted(chosen)]
+
+
+def _moved(array: Array, place: tuple[int, ...], by: float) -> Array:
+    changed = array.copy()
+    changed[place] += by
+    return changed

@@ -1,0 +1,287 @@
+"""`explain`: a network or a layer, with the reader's numbers, becomes a worked solution."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from closedform.architecture import Architecture
+from closedform.errors import SettingError
+from closedform.explanation.document import Block, Document, Paragraph
+from closedform.explanation.grids import Limits
+from closedform.explanation.scenes import Setting
+from closedform.explanation.sections import elided, sections
+from closedform.explanation.writing import Writer
+from closedform.formula.extents import Shape
+from closedform.layers import Layer, Loss
+from closedform.layers.base import checked_shape
+from closedform.solution import Solution, Values
+from closedform.solution.lone import architecture_of
+from closedform.solution.numbers import batch_of, given_array, numbers
+
+if TYPE_CHECKING:
+    from closedform.network import Network
+    from closedform.worksheet import Worksheet
+
+_DIGITS = 4
+
+
+def explain(
+    of: Network | Architecture | Layer,
+    x: Any = None,
+    y: Any = None,
+    weights: Mapping[str, Any] | None = None,
+    dy: Any = None,
+    input_shape: Shape | None = None,
+    wrt: str | Collection[str] | None = None,
+    first_index: int = 1,
+    exact: bool = True,
+    *,
+    names: Mapping[str, str] | None = None,
+    learning_rate: Fraction | float | str | None = None,
+    digits: int = _DIGITS,
+    title: str | None = None,
+) -> Document:
+    """Write out every step of a network or a layer: sizes, forward, the loss, every gradient, the update.
+
+    Parameters
+    ----------
+    of : Network, Architecture, Layer or Loss
+        What is explained.  A network's own parameters are used where `x` is given and `weights` is not.
+    x : array, optional
+        The input, (N, *input_shape), or one example.  Axes of one entry may be left out: a 3×3 image is taken
+        for (1, 1, 3, 3).  Without it the document is in symbols.
+    y : array, optional
+        Labels (N,), or targets, where there is a loss.
+    weights : dict, optional
+        Parameters by key, ``"0.weight"``, or by name, ``"W1"``; of a layer alone ``"weight"`` or ``"W"``.
+    dy : array, optional
+        The gradient of the loss in the output, where there is no loss.  Where each output is one number, 1.
+    input_shape : tuple of int, optional
+        The shape of one input, for a layer alone; without it that of `x`, or a small sample.
+    wrt : str or collection of str, optional
+        In what gradients are derived: keys or names of parameters, ``"X"`` for the input.  None is all.
+    first_index : int
+        Whether entries are counted from 1 or from 0, in everything that is shown.
+    exact : bool
+        Whether numbers that are given exactly (whole numbers, fractions, texts such as "1/3") stay exact.
+    names : dict, optional
+        Names of your own by key: ``{"input": "X", "0.weight": "F", "0": "O"}``.
+    learning_rate : number, optional
+        For the update of gradient descent; without it the update is in symbols.
+    digits : int
+        Significant digits of numbers that are not exact.
+    title : str, optional
+        The document's title.
+
+    Returns
+    -------
+    Document
+        With `text`, `markdown`, `latex`, `html` and `notebook`.
+
+    Raises
+    ------
+    ShapeError
+        Where numbers do not have the shapes of the network.
+    DataError
+        Where numbers are no numbers.
+    SettingError
+        For an option that makes no sense.
+
+    Examples
+    --------
+    >>> import closedform as cf
+    >>> page = cf.explain(cf.Conv2d(1, 2, bias=False), x=[[2, 3, 4], [3, 1, 5], [4, -1, -2]],
+    ...                   weights={"weight": [[0, 3], [1, -2]]}, dy=[[1, 1], [1, 1]])
+    >>> "y11 = w11·x11 + w12·x12 + w21·x21 + w22·x22" in page.text()
+    True
+    """
+    _check_options(first_index, digits)
+    architecture, parameters = _taken_apart(of, x, input_shape)
+    if weights is None and parameters is not None and x is not None:
+        weights = parameters
+    batch = 1 if x is None else batch_of(x, architecture.input_shape)
+    rate = None if learning_rate is None else _rate(learning_rate)
+    wanted = [wrt] if isinstance(wrt, str) else wrt
+    solution = Solution(architecture, batch, names, wanted, rate)
+    given = {}
+    if x is not None:
+        given[solution.input] = given_array(solution, solution[solution.input], x, exact)
+    for key, value in (weights or {}).items():
+        quantity = solution.find(_full_key(solution, key))
+        given[quantity.name] = given_array(solution, quantity, value, exact)
+    if y is not None:
+        if architecture.loss is None:
+            raise SettingError(
+                "y needs a loss: give the network a loss, or pass dy, the gradient in the output"
+            )
+        target = solution[solution.names["target"]]
+        given[target.name] = given_array(solution, target, y, exact)
+    upstream = "d" + solution.output
+    if dy is not None:
+        if architecture.loss is not None:
+            raise SettingError("dy is derived from the loss: pass y, or explain a network without a loss")
+        given[upstream] = given_array(solution, solution[upstream], dy, exact)
+    elif solution.is_output_differentiated:
+        given[upstream] = given_array(solution, solution[upstream], _ones(solution[upstream].shape))
+    return document(solution, given, first_index=first_index, digits=digits, title=title or _title(of))
+
+
+def explain_worksheet(
+    worksheet: Worksheet,
+    layer: str | None = None,
+    wrt: str | Sequence[str] | None = None,
+    first_index: int | None = None,
+) -> Document:
+    """The worked solution of a worksheet.
+
+    Parameters
+    ----------
+    layer
+        The label of the only layer that is explained; None leaves it to the worksheet.
+    wrt
+        In what gradients are derived; None leaves it to the worksheet.
+    first_index
+        From where entries are counted; None leaves it to the worksheet.
+
+    Raises
+    ------
+    SettingError
+        For a layer or quantity that is not there.
+    """
+    solution, given = worksheet.solution, dict(worksheet.given)
+    wanted = [wrt] if isinstance(wrt, str) else wrt
+    if wanted is not None:
+        solution = Solution(
+            solution.architecture, solution.batch, solution.given, wanted, solution.learning_rate
+        )
+        given = {name: value for name, value in given.items() if name in solution}
+    first = worksheet.first_index if first_index is None else first_index
+    _check_options(first, _DIGITS)
+    only = layer if layer is not None else worksheet.layer
+    return document(
+        solution, given, first_index=first, title=worksheet.title, layer=only, about=worksheet.about
+    )
+
+
+def document(
+    solution: Solution,
+    given: Mapping[str, Any],
+    *,
+    first_index: int = 1,
+    digits: int = _DIGITS,
+    title: str = "",
+    layer: str | None = None,
+    about: str = "",
+) -> Document:
+    """The worked solution of quantities with given values."""
+    setting = Setting(Writer(solution, first_index, digits), Values(solution, given), Limits())
+    only = None if layer is None else _position(solution, layer)
+    opening: list[Block] = []
+    if about:
+        opening.append(Paragraph((about,), "lead"))
+    opening.append(Paragraph((_conventions(setting),), "note"))
+    part = elided(setting)
+    if part:
+        opening.append(Paragraph((part,), "note"))
+    inexact = _inexact(setting, digits)
+    if inexact:
+        opening.append(Paragraph((inexact,), "note"))
+    return Document(title, (*opening, *sections(setting, only)), "worked solution")
+
+
+def _conventions(setting: Setting) -> str:
+    layers = setting.writer.solution.architecture.layers
+    said = ""
+    if any("Conv" in type(layer).__name__ or "Connected" in type(layer).__name__ for layer in layers):
+        said = "“Convolution” means cross-correlation, as in every deep-learning library: "
+        said += "kernels are not flipped. "
+    return f"{said}Entries are counted from {setting.writer.first}."
+
+
+def _inexact(setting: Setting, digits: int) -> str:
+    """What is said of numbers: exact, rounded, or symbols only."""
+    known = [q.name for q in setting.writer.solution.quantities if setting.values[q.name] is not None]
+    rounded = [name for name in known if not setting.values.is_exact(name)]
+    if not known or len(known) <= 1:
+        return "No numbers are given: entries are symbols."
+    if not rounded:
+        return "All numbers are exact."
+    exact = len(known) > len(rounded)
+    return f"{'Some numbers are exact; the others' if exact else 'Numbers'} are rounded to {digits} digits."
+
+
+def _position(solution: Solution, label: str) -> int:
+    from closedform.architecture import nearest
+
+    labels = solution.architecture.labels
+    if label not in labels:
+        raise SettingError(f"there is no layer {label!r}; {nearest(label, labels)}")
+    return labels.index(label)
+
+
+def _taken_apart(of: Any, x: Any, input_shape: Shape | None) -> tuple[Architecture, Mapping[str, Any] | None]:
+    from closedform.network import Network
+
+    if isinstance(of, Network | Architecture):
+        if input_shape is not None and checked_shape(input_shape) != of.input_shape:
+            raise SettingError(f"input_shape is the network's own, {of.input_shape}: leave it out")
+        if isinstance(of, Network):
+            return of.architecture, dict(of.parameters)
+        return of, None
+    if not isinstance(of, Layer):
+        raise SettingError(f"explain takes a Network, an Architecture or a layer, got {type(of).__name__}")
+    return architecture_of(of, _layer_input(of, x, input_shape)), None
+
+
+def _layer_input(layer: Layer, x: Any, input_shape: Shape | None) -> Shape:
+    """The shape of one input of a layer alone: as given, that of `x`, or a sample."""
+    if input_shape is not None:
+        return checked_shape(input_shape)
+    if x is None:
+        return layer.sample_input_shape
+    rank = len(layer.sample_input_shape)
+    shape = numbers(x, "x").shape
+    if isinstance(layer, Loss) or rank == 1:
+        return shape[1:] if len(shape) > 1 else shape
+    if len(shape) == rank + 1:
+        return shape[1:]
+    return (1,) * (rank - len(shape)) + tuple(shape)
+
+
+def _full_key(solution: Solution, key: str) -> str:
+    """The key of a parameter; of a layer alone its word is enough."""
+    if key in solution:
+        return key
+    if len(solution.architecture.labels) == 1 and "." not in key:
+        return f"{solution.architecture.labels[0]}.{key}"
+    return key
+
+
+def _ones(shape: Shape) -> Any:
+    import numpy as np
+
+    return np.ones(shape, int)
+
+
+def _rate(rate: Fraction | float | str) -> Fraction | float:
+    value = numbers(rate, "learning_rate")
+    if value.shape:
+        raise SettingError(f"learning_rate must be one number, got {rate!r}")
+    number = value.item()
+    return number if isinstance(number, Fraction) else float(number)
+
+
+def _check_options(first_index: int, digits: int) -> None:
+    if first_index not in (0, 1) or isinstance(first_index, bool):
+        raise SettingError(f"first_index must be 0 or 1, got {first_index!r}")
+    if not isinstance(digits, int) or isinstance(digits, bool) or not 1 <= digits <= 17:
+        raise SettingError(f"digits must be a whole number from 1 to 17, got {digits!r}")
+
+
+def _title(of: Any) -> str:
+    if isinstance(of, Layer):
+        return f"{type(of).__name__}, worked out"
+    kinds = [type(layer).__name__ for layer in of.layers]
+    return f"A network of {len(kinds)} layers, worked out" if len(kinds) > 1 else f"{kinds[0]}, worked out"

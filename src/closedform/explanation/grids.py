@@ -1,0 +1,282 @@
+"""Arrays as grids of cells: the channels of an image side by side, borders and inserted zeros, gaps.
+
+What is too large is shown in part: the first rows, columns and channels and the last, with a gap between
+them, and a note that says how many entries there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedform.explanation.document import Cell, Grid, Maker, Prose
+from closedform.explanation.entries import Read
+from closedform.explanation.math import Math, Numeral
+from closedform.explanation.writing import Writer
+from closedform.formula.naming.recipe import Axis, Operand
+
+Array = NDArray[Any]
+Position = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of an array is shown.
+
+    Attributes
+    ----------
+    rows
+        The longest axis that is shown whole; of a longer one the first `head` entries and the last `tail`.
+    stack
+        The most grids that are shown for one array.
+    entries
+        How many entries of an array are written out.
+    terms
+        How many terms of a sum are written.
+    """
+
+    rows: int = 10
+    head: int = 7
+    tail: int = 2
+    stack: int = 4
+    entries: int = 9
+    terms: int = 16
+
+
+def shown_along(length: int, limits: Limits) -> list[int | None]:
+    """Which of an axis's entries are shown, None for the gap."""
+    if length <= limits.rows:
+        return list(range(length))
+    return [*range(limits.head), None, *range(length - limits.tail, length)]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A tensor as it enters a sum: its axes with zeros inserted and around them, perhaps reversed."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    shape: Position  # before it is prepared
+
+    @property
+    def lengths(self) -> Position:
+        """The lengths of the axes after they are prepared."""
+        return tuple(_length(n, axis) for n, axis in zip(self.shape, self.axes, strict=True))
+
+    def entry(self, place: Position) -> Position | None:
+        """Which entry stands at a place; None where a zero does."""
+        found = []
+        for k, n, axis in zip(place, self.shape, self.axes, strict=True):
+            from_start = k - axis.pad[0]
+            step = axis.insert + 1
+            if not 0 <= from_start < (n * axis.repeat - 1) * step + 1 or from_start % step:
+                return None
+            number = from_start // step
+            number = number // axis.repeat if axis.repeat > 1 else number
+            found.append(n - 1 - number if axis.rotate else number)
+        return tuple(found)
+
+    def place(self, position: Sequence[Fraction | int]) -> Position | None:
+        """Where a read outside or between the entries falls; None where nothing is shown."""
+        found = []
+        for k, n, axis in zip(position, self.shape, self.axes, strict=True):
+            if axis.repeat > 1:
+                return None
+            place = Fraction(k) * (axis.insert + 1)
+            place = ((n - 1) * (axis.insert + 1) - place if axis.rotate else place) + axis.pad[0]
+            if place.denominator != 1 or not 0 <= place < _length(n, axis):
+                return None
+            found.append(int(place))
+        return tuple(found)
+
+    def zero_name(self, place: Position) -> str:
+        """The name of the zero at a place."""
+        return "_".join([self.name, "zero", *map(str, place)])
+
+    def header(self, axis: int, place: int, first: int) -> str:
+        """The number of a row or column; an inserted one has none."""
+        own, n = self.axes[axis], self.shape[axis]
+        from_start = place - own.pad[0]
+        if from_start % (own.insert + 1):
+            return "·"
+        number = from_start // (own.insert + 1)
+        if own.repeat > 1:
+            number //= own.repeat
+        return str((n - 1 - number if own.rotate else number) + first)
+
+
+def _length(n: int, axis: Axis) -> int:
+    return (n * axis.repeat - 1) * (axis.insert + 1) + 1 + sum(axis.pad)
+
+
+def prepared(operand: Operand, name: str) -> Prepared | None:
+    """A recipe's operand as a picture; None where its axes are split or merged first."""
+    if any(len(group) != 1 for group in operand.merge) or any(len(part) != 1 for part in operand.split):
+        return None
+    return Prepared(name, operand.axes, operand.shape)
+
+
+def plain(name: str, shape: Position) -> Prepared:
+    """A tensor as it is."""
+    return Prepared(name, tuple(Axis(((f"axis{k}", 1),)) for k in range(len(shape))), shape)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One array for the page.
+
+    Attributes
+    ----------
+    prepared
+        Its axes.
+    title
+        What stands above each grid, and in words.
+    label
+        The title in plain words.
+    note
+        What was done to it, beside its size.
+    content
+        The number or symbol of an entry.
+    name
+        The name of an entry.
+    words
+        What each axis counts: ``image``, ``channel``, ``q``.
+    """
+
+    prepared: Prepared
+    title: Prose
+    label: str
+    note: str
+    content: Callable[[Position], Math]
+    name: Callable[[Position], str]
+    words: tuple[str, ...]
+
+
+def grids(
+    shown: Shown, writer: Writer, limits: Limits, makers: Mapping[Position, Maker] | None = None
+) -> tuple[Grid, ...]:
+    """The array as grids, one for each channel of each image; at most `limits.stack` of them."""
+    lengths = shown.prepared.lengths
+    wide = [axis for axis, length in enumerate(lengths) if length > 1]
+    rows, columns = (wide[-2], wide[-1]) if len(wide) > 1 else (None, wide[-1] if wide else None)
+    stacked = wide[:-2]
+    places = list(product(*[range(lengths[axis]) for axis in stacked]))
+    chosen = places if len(places) <= limits.stack else [*places[: limits.stack - 1], places[-1]]
+    found = []
+    for number, place in enumerate(chosen):
+        fixed = dict(zip(stacked, place, strict=True))
+        about = [
+            f"{shown.words[axis]} {k + writer.first}"
+            if len(shown.words[axis]) > 1
+            else f"{shown.words[axis]} = {k + writer.first}"
+            for axis, k in fixed.items()
+        ]
+        if len(chosen) < len(places) and number == len(chosen) - 1:
+            about.append(f"… {len(places) - len(chosen)} more before it")
+        found.append(_grid(shown, writer, limits, makers or {}, fixed, rows, columns, about))
+    return tuple(found)
+
+
+def _grid(
+    shown: Shown,
+    writer: Writer,
+    limits: Limits,
+    makers: Mapping[Position, Maker],
+    fixed: Mapping[int, int],
+    rows: int | None,
+    columns: int | None,
+    about: Sequence[str],
+) -> Grid:
+    lengths = shown.prepared.lengths
+    down: list[int | None] = [0] if rows is None else shown_along(lengths[rows], limits)
+    across: list[int | None] = [0] if columns is None else shown_along(lengths[columns], limits)
+    size = " × ".join(str(shown.prepared.shape[axis]) for axis in (rows, columns) if axis is not None) or "1"
+    notes = [*about, size, shown.note]
+    cells = tuple(
+        tuple(_cell(shown, makers, _place(lengths, fixed, rows, i, columns, j)) for j in across) for i in down
+    )
+    return Grid(
+        shown.title,
+        ", ".join(note for note in notes if note),
+        tuple(
+            "" if rows is None or i is None else shown.prepared.header(rows, i, writer.first) for i in down
+        ),
+        tuple(
+            "" if columns is None or j is None else shown.prepared.header(columns, j, writer.first)
+            for j in across
+        ),
+        cells,
+        ", ".join([shown.label, *about]),
+    )
+
+
+def _place(
+    lengths: Position,
+    fixed: Mapping[int, int],
+    rows: int | None,
+    i: int | None,
+    columns: int | None,
+    j: int | None,
+) -> Position | None:
+    if i is None or j is None:
+        return None
+    found = [fixed.get(axis, 0) for axis in range(len(lengths))]
+    if rows is not None:
+        found[rows] = i
+    if columns is not None:
+        found[columns] = j
+    return tuple(found)
+
+
+def _cell(shown: Shown, makers: Mapping[Position, Maker], place: Position | None) -> Cell:
+    if place is None:
+        return Cell(None, kind="gap")
+    entry = shown.prepared.entry(place)
+    if entry is None:
+        return Cell(Numeral(Fraction(0)), shown.prepared.zero_name(place), "zero")
+    return Cell(shown.content(entry), shown.name(entry), maker=makers.get(entry))
+
+
+def visible_entries(shape: Position, limits: Limits) -> Iterator[Position]:
+    """The entries of a tensor, as it is, that its grids show."""
+    wide = [axis for axis, length in enumerate(shape) if length > 1]
+    stacked = wide[:-2]
+    places = list(product(*[range(shape[axis]) for axis in stacked]))
+    chosen = places if len(places) <= limits.stack else [*places[: limits.stack - 1], places[-1]]
+    lines = [[k for k in shown_along(shape[axis], limits) if k is not None] for axis in wide[-2:]]
+    for place in chosen:
+        for inside in product(*lines):
+            found = [0] * len(shape)
+            for axis, k in zip((*stacked, *wide[-2:]), (*place, *inside), strict=True):
+                found[axis] = k
+            yield tuple(found)
+
+
+def left_out(shape: Position, limits: Limits) -> int:
+    """How many entries of a tensor its grids do not show."""
+    return math.prod(shape) - sum(1 for _ in visible_entries(shape, limits))
+
+
+def written_out(shape: Position, limits: Limits) -> tuple[list[Position], int]:
+    """The entries that are written out (the first ones and the last), and how many are not."""
+    total = math.prod(shape)
+    if total <= limits.entries + limits.entries // 2:
+        return [tuple(map(int, np.unravel_index(k, shape))) for k in range(total)] if shape else [()], 0
+    numbers = [*range(limits.entries - 1), total - 1]
+    return [tuple(map(int, np.unravel_index(k, shape))) for k in numbers], total - len(numbers)
+
+
+def zero_or_entry(read: Read, pictures: Mapping[str, Prepared], name: Callable[[Read], str]) -> str:
+    """The name of what is read: an entry, or a zero that the picture shows; empty where it shows none."""
+    if read.is_inside:
+        return name(read)
+    picture = pictures.get(read.tensor)
+    place = picture.place(read.position) if picture else None
+    return picture.zero_name(place) if picture and place is not None else ""
