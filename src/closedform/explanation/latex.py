@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 
 from closedform.explanation.document import (
@@ -27,6 +28,7 @@ from closedform.explanation.document import (
 from closedform.explanation.latex_grids import picture_array, picture_latex
 from closedform.explanation.line import math_text
 from closedform.explanation.math import Chain, Math, Word
+from closedform.explanation.plain_tables import column_sizes
 from closedform.explanation.reading import continued, section_numbers, sides
 from closedform.explanation.tex import AT_PRODUCT, AT_RELATION, AT_SUM, breakable, math_latex, rows
 from closedform.explanation.tex_words import code_words, words, words_in_mathematics
@@ -138,7 +140,7 @@ def _paragraph(text: str, kind: str) -> str:
         case "note":
             return rf"\begin{{note}}{text}\end{{note}}"
         case "taught":
-            return rf"{{\leftskip=1em\rightskip=1em plus 2em\itshape {text}\par}}"
+            return rf"{{\leftskip=1em\rightskip=1em plus 1fil\itshape {text}\par}}"
         case _:
             return text
 
@@ -177,8 +179,7 @@ def _table(table: Table) -> str:
         return ""
     texts = [[_seen(cell) for cell in row] for row in rows]
     count = max(map(len, rows))
-    sizes = [max(len(row[c]) for row in texts if c < len(row)) for c in range(count)]
-    shares = _shares(sizes)
+    shares = _shares(texts)
     letters = ["r" if c in table.numeric else "l" for c in range(count)]
     if shares:
         align = {"r": "raggedleft", "l": "raggedright"}
@@ -202,12 +203,13 @@ def _seen(prose: Prose) -> str:
     )
 
 
-def _shares(sizes: list[int]) -> list[float]:
+def _shares(texts: list[list[str]]) -> list[float]:
     """The shares of the line that columns get where they do not fit as they are."""
-    room = _TABLE - 3 * (len(sizes) - 1)
-    if sum(sizes) <= room:
+    natural = column_sizes(texts, sys.maxsize) or []
+    sizes = column_sizes(texts, _TABLE)
+    if sizes == natural:
         return []
-    sizes = [min(size, room // 2) for size in sizes]
+    sizes = sizes or natural
     return [(1 - 0.03 * (len(sizes) - 1)) * size / sum(sizes) for size in sizes]
 
 
@@ -217,7 +219,7 @@ def _expansions(block: Expansions) -> list[str]:
     if count > 1 and all(_size(e) <= _SIDE_BY_SIDE // count - 3 for e in block.expansions):
         boxes = [rf"\parbox[t]{{{0.98 / count:.3f}\linewidth}}{{{_expansion(e)}}}" for e in block.expansions]
         starts = range(0, len(boxes), count)
-        return ["\\hfill\n".join(boxes[start : start + count]) + r"\hfill\null" for start in starts] + more
+        return ["%\n".join(boxes[start : start + count]) for start in starts] + more
     return [_expansion(e) for e in block.expansions] + more
 
 

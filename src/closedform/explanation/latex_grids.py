@@ -10,7 +10,7 @@ from closedform.explanation.math import Dots
 from closedform.explanation.tex import math_latex
 from closedform.explanation.tex_words import MATHEMATICS, words, words_in_mathematics
 
-_ROOM = 84  # so many signs stand next to one another, a column's edge counted as two
+_ROOM = 80  # so many signs stand next to one another, a column's edge counted as two
 
 
 def picture_latex(picture: Picture, prose: Callable[[Prose], str]) -> str:

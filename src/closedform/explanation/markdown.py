@@ -109,10 +109,10 @@ def _block(
             yield _flow(block)
         case Table(head, rows, foot, numeric):
             count = max(len(row) for row in [head, *rows, foot])
-            lines = [[prose_markdown(cell) for cell in row] for row in rows]
-            lines += [[f"**{prose_markdown(cell)}**" if cell else "" for cell in foot]] if foot else []
+            texts = [[prose_markdown(cell) for cell in row] for row in rows]
+            texts += [[f"**{prose_markdown(cell)}**" if cell else "" for cell in foot]] if foot else []
             names = [prose_markdown(cell) for cell in head] or [""] * count
-            yield _table(names, lines, [c in numeric for c in range(count)])
+            yield _table(names, texts, [c in numeric for c in range(count)])
         case Picture():
             yield from _picture(block)
         case Expansions(expansions, _, left_out):

@@ -21,7 +21,7 @@ def table_lines(
     texts = [[prose_text(cell) for cell in row] for row in (head, *rows, foot) if row]
     if not texts:
         return []
-    sizes = _sizes(texts, width)
+    sizes = column_sizes(texts, width)
     if sizes is None:
         return _list(texts, bool(head), width)
     lines: list[str] = []
@@ -40,7 +40,7 @@ def table_lines(
     return lines
 
 
-def _sizes(texts: list[list[str]], width: int) -> list[int] | None:
+def column_sizes(texts: list[list[str]], width: int) -> list[int] | None:
     """The widths of the columns; None where even their longest words do not fit side by side."""
     count = max(map(len, texts))
     sizes = [max(columns(row[c]) for row in texts if c < len(row)) for c in range(count)]
