@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from closedform.explanation.document import Cell, Expansion, Expansions, Grid, Picture
+from closedform.explanation.document import Cell, Expansion, Expansions, Grid, Maker, Picture
 from closedform.explanation.html_words import inline, prose
 from closedform.explanation.line import ALONE, TERM, bare, math_text, written
 from closedform.explanation.markup import element, escape, opening
@@ -16,6 +16,8 @@ __all__ = ["Naming", "expansions", "picture"]
 
 Naming = Callable[[str], str]  # from an entry's name to an id that is unique on the page
 
+_SHORT = 8  # a list of names up to this long stands at every entry
+_UNHEARD = '<math aria-hidden="true"'
 CLAIMS = {"right": " (right)", "wrong": " (wrong)"}
 
 
@@ -32,14 +34,18 @@ def picture(shown: Picture, lefts: dict[str, Math], naming: Naming) -> str:
 
 
 def _grid(grid: Grid, lefts: dict[str, Math], naming: Naming) -> str:
-    can_choose = any(cell.maker for row in grid.cells for cell in row)
+    makers = [cell.maker for row in grid.cells for cell in row if cell.maker]
+    can_choose = bool(makers)
     columns = len(grid.columns)
+    shared = {kind: _shared(makers, kind) for kind in ("window", "weights")}
     start = opening(
         "table",
         class_="grid",
         role="grid" if can_choose else None,
         aria_label=grid.label + (", choose an entry" if can_choose else ""),
         style=f"--n:{columns}" if columns > 4 else None,
+        data_window=" ".join(shared["window"]),
+        data_weights=" ".join(shared["weights"]),
     )
     note = element("small", escape(grid.note)) if grid.note else ""
     caption = element("caption", prose(grid.title), note)
@@ -50,7 +56,9 @@ def _grid(grid: Grid, lefts: dict[str, Math], naming: Naming) -> str:
         head = element("thead", element("tr", corner, *(_header(each, "col") for each in grid.columns)))
     rows = (
         element(
-            "tr", _header(name, "row") if has_rows else "", *(_cell(cell, lefts, naming) for cell in cells)
+            "tr",
+            _header(name, "row") if has_rows else "",
+            *(_cell(cell, shared, lefts, naming) for cell in cells),
         )
         for name, cells in zip(grid.rows, grid.cells, strict=True)
     )
@@ -61,7 +69,14 @@ def _header(name: str, scope: str) -> str:
     return element("th", escape(name), scope=scope) if name else '<td class="hole"></td>'
 
 
-def _cell(cell: Cell, lefts: dict[str, Math], naming: Naming) -> str:
+def _shared(makers: list[Maker], kind: str) -> tuple[str, ...]:
+    """The long list of names that all entries of a grid have in common: it is written once, at the grid."""
+    lists = {getattr(maker, kind) for maker in makers}
+    names: tuple[str, ...] = next(iter(lists), ())
+    return names if len(lists) == 1 and len(makers) > 1 and len(names) > _SHORT else ()
+
+
+def _cell(cell: Cell, shared: dict[str, tuple[str, ...]], lefts: dict[str, Math], naming: Naming) -> str:
     kind = cell.kind if cell.kind != "entry" else None
     inside = "" if cell.content is None else _content(cell.content)
     if kind == "gap":
@@ -74,16 +89,20 @@ def _cell(cell: Cell, lefts: dict[str, Math], naming: Naming) -> str:
     value = "" if cell.content is None else math_text(cell.content)
     left = lefts.get(maker.makes)
     label = f"{math_text(left)} = {value}" if left is not None else f"{maker.at}: {value}"
+    label += spoken
+    is_drawn = inside.startswith("<math")  # its letters are not what is read aloud
+    if is_drawn:
+        inside = element("span", escape(label), class_="unseen") + inside.replace("<math", _UNHEARD, 1)
     button = element(
         "button",
         inside,
         type="button",
         id=naming(maker.makes),
-        aria_label=label + spoken,
+        aria_label=None if is_drawn else label,
         data_name=maker.makes,
         data_makes=maker.makes,
-        data_window=" ".join(maker.window),
-        data_weights=" ".join(maker.weights),
+        data_window="" if shared["window"] else " ".join(maker.window),
+        data_weights="" if shared["weights"] else " ".join(maker.weights),
         data_at=maker.at,
         data_say=maker.say,
     )
@@ -117,6 +136,7 @@ def _expansion(shown: Expansion) -> str:
     lower = [shown.value, *(term.numbers for term in shown.terms), *(shown.factor or ())[1:]]
     kinds = {
         "expansion": True,
+        "call": bool(shown.function or shown.factor),
         "tall": any(map(is_tall, upper)),
         "raised": any(map(is_raised, upper)),
         "high": any(map(is_tall, lower)),

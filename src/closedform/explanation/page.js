@@ -5,7 +5,9 @@
   const ENTRY = "[data-makes], td[data-name]";   // a maker, one term of its expansion, or an entry that is read
   const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   const ROLES = { window: "window", weights: "weight" };
-  const words = text => (text || "").split(" ").filter(Boolean);
+  // A maker's names stand at itself, or at its grid where all its entries share them.
+  const names = (maker, list) =>
+    (maker.dataset[list] ?? maker.closest("table")?.dataset[list] ?? "").split(" ").filter(Boolean);
   const push = (map, key, value) => map.has(key) ? map.get(key).push(value) : map.set(key, [value]);
 
   // What a scene holds by name, looked up once.
@@ -18,7 +20,7 @@
       }
       for (const maker of scene.querySelectorAll("button[data-makes]")) {
         for (const list in ROLES) {
-          for (const name of words(maker.dataset[list])) push(readers, name, { maker, role: ROLES[list] });
+          for (const name of names(maker, list)) push(readers, name, { maker, role: ROLES[list] });
         }
       }
       for (const row of scene.querySelectorAll("[data-expands]")) rows.set(row.dataset.expands, row);
@@ -63,7 +65,7 @@
 
     function lightMaker(maker, index, made) {
       const roles = new Map();
-      for (const list in ROLES) for (const name of words(maker.dataset[list])) roles.set(name, ROLES[list]);
+      for (const list in ROLES) for (const name of names(maker, list)) roles.set(name, ROLES[list]);
       roles.set(made, "result");
       for (const [name, role] of roles) {
         for (const el of index.named.get(name) || []) {
@@ -73,8 +75,8 @@
       }
       const row = index.rows.get(made);
       if (row) {
-        row.dataset.open = "";
         part("[data-lens]").replaceChildren?.(row.cloneNode(true));
+        row.dataset.open = "";
       }
       if (maker.dataset.say) say(maker.dataset.say, maker.dataset.at);
     }
@@ -110,6 +112,10 @@
       entry.tabIndex = 0;
       stops.set(table, entry);
     }
+    function go(entry) {
+      stop(entry);
+      entry.focus();
+    }
     for (const scene of root.querySelectorAll("[data-scene]")) {
       if (!scene.querySelector("button[data-makes]")) continue;
       for (const table of scene.querySelectorAll("table.grid")) {
@@ -144,8 +150,7 @@
     root.addEventListener("click", event => {
       const entry = entryAt(event.target);
       if (!entry || entry.matches(".term")) return;
-      stop(entry);
-      entry.focus();
+      go(entry);
       pin(entry);
     });
     root.addEventListener("keydown", event => {
@@ -156,7 +161,7 @@
       if (next === undefined) return;
       event.preventDefault();
       event.stopPropagation();
-      next?.focus();
+      if (next) go(next);
     });
     root.addEventListener("pointerover", event => {
       if (event.pointerType === "touch") return;
