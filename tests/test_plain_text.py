@@ -204,6 +204,26 @@ def test_a_scalar_is_a_number():
     )
 
 
+def test_signs_and_numbers_stand_in_the_middle():
+    number = Grid((s("y"),), "", ("",), ("",), ((Cell(n(10)),),), "y")
+    assert (
+        shown(Picture(((grid(s("O"), ((10, 3), (9, 18))),), "→", (number,))))
+        == """\
+    O
+    2 × 2            y
+      │  1   2
+    ──┼───────
+    1 │ 10   3   →   10
+    2 │  9  18"""
+    )
+    assert (
+        shown(Picture(((number,), "=", (number,))))
+        == """\
+    y        y
+    10   =   10"""
+    )
+
+
 def test_a_grid_wider_than_the_terminal_is_shown_in_parts():
     assert (
         shown(Picture(((grid(s("A"), (tuple(range(100, 106)),)),),)), width=24)
@@ -318,10 +338,11 @@ chain rule  ∂L/∂W1[q,p,u,v] = Σ[n=1..8, i=1..26, j=1..26,
                               ∂L/∂h1[n,q,i,j]·[u = u′]
                               [v = v′][1 ≤ i + u′ ≤ 28]·
                               x[n,p,i + u′ − 1,j + v′ − 1]
-              It acts on the loss through every entry of the
-              output, of every image and at every place.
+                          It acts on the loss through every
+                          entry of the output, of every
+                          image and at every place.
 rename                      = ∂L/∂h1[n,q,i,j]
-              One term is left."""
+                          One term is left."""
     )
 
 

@@ -11,6 +11,7 @@ from closedform.explanation.tex import math_latex
 from closedform.explanation.tex_words import MATHEMATICS, words, words_in_mathematics
 
 _ROOM = 80  # so many signs stand next to one another, a column's edge counted as two
+_NOTE = 44  # longer notes go over several lines
 
 
 def picture_latex(picture: Picture, prose: Callable[[Prose], str]) -> str:
@@ -23,12 +24,17 @@ def picture_latex(picture: Picture, prose: Callable[[Prose], str]) -> str:
             continue
         for grid in item:
             for array in _panels(grid, bordered_array):
-                note = rf"\\[-5pt] \footnotesize {words(grid.note)}" if grid.note else ""
+                note = rf"\\[-5pt] {_note(grid.note)}" if grid.note else ""
                 head = rf"\hbox{{\begin{{tabular}}{{@{{}}c@{{}}}}{prose(grid.title)}{note}\end{{tabular}}}}"
                 parts.append(rf"\mbox{{{sign}$\overset{{{head}}}{{{array}}}$}}")
                 sign = ""
     lines = "\\quad\n".join([*parts, *([sign] if sign else [])])
     return lines + (legend(picture, r"\par{\footnotesize ", r"\par}"))
+
+
+def _note(note: str) -> str:
+    text = rf"\footnotesize {words(note)}"
+    return text if len(note) <= _NOTE else rf"\parbox{{60mm}}{{\centering {text}}}"
 
 
 def picture_array(picture: Picture, prose: Callable[[Prose], str]) -> str:
@@ -88,7 +94,8 @@ def _panels(grid: Grid, array: Callable[[Grid, list[int]], str]) -> Iterable[str
     part: list[int] = []
     used = 0
     for c, header in enumerate(grid.columns):
-        texts = [math_text(row[c].content or Dots()) for row in grid.cells]
+        # the two parts of a fraction stand above one another
+        texts = [part for row in grid.cells for part in math_text(row[c].content or Dots()).split("/")]
         marked = any(row[c].kind in ("wrong", "right") for row in grid.cells)
         size = max(map(len, [header, *texts])) + 2 + (6 if marked else 0)
         if part and used + size > _ROOM:

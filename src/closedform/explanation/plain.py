@@ -31,8 +31,8 @@ __all__ = ["math_text", "plain_text"]
 _INDENT = 4
 _BAR = {"note": "│ ", "taught": "┃ "}
 _UNDERLINE = {1: "─", 2: "┄"}  # by the depth of a section
-_REASON = 30  # reasons stand in a column of their own where at least so much is left for them
-_FORMULA = 40  # and formulas share lines with them up to this width, or half of what there is
+_REASON = 34  # reasons stand in a column of their own where at least so much is left for them
+_FORMULA = 12  # beside a formula of at least this width
 
 
 def plain_text(document: Document, width: int = 100) -> str:
@@ -122,7 +122,7 @@ def _derivation(steps: tuple[Step, ...], width: int) -> list[str]:
         _formula(step, before, width // 4) for step, before in zip(steps, (None, *steps), strict=False)
     ]
     room = width - rule - 2
-    widest = max((columns(f) for f in formulas if columns(f) <= max(room // 2, _FORMULA)), default=_FORMULA)
+    widest = max([_FORMULA, *(columns(f) for f in formulas if columns(f) <= room - _REASON)])
     beside = room - widest >= _REASON
     lines: list[str] = []
     for step, formula in zip(steps, formulas, strict=True):

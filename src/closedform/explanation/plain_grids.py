@@ -66,13 +66,13 @@ def _width(boxes: Sequence[_Box]) -> int:
 
 def _side_by_side(boxes: Sequence[_Box]) -> list[str]:
     above = max(len(box.heading) for box in boxes)
-    grids = [box for box in boxes if not box.is_sign] or list(boxes)
-    below = max(len(box.body) for box in grids)
-    middle = (min(len(box.body) for box in grids) + 1) // 2  # the row of entries nearest to the middle
+    sizes = [len(box.body) for box in boxes if len(box.body) > 1]
+    middle = (min(sizes) + 1) // 2 if sizes else 0  # the row of entries nearest to the middle
+    below = max(sizes, default=1)
     lines = [""] * (above + below)
     for box in boxes:
-        drop = above + middle if box.is_sign else above - len(box.heading)
-        parts = [""] * drop + [*box.heading, *box.body]
+        drop = middle if len(box.body) == 1 else 0  # signs and numbers stand in the middle
+        parts = [""] * (above - len(box.heading)) + [*box.heading, *[""] * drop, *box.body]
         parts += [""] * (above + below - len(parts))
         lines = [
             (line + _BETWEEN if box is not boxes[0] else "") + padded(part, box.width)

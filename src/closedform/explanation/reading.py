@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from closedform.explanation.document import Block, Document, Expansion, Scene, Section, Step
-from closedform.explanation.line import bare
+from closedform.explanation.line import bare, math_text
 from closedform.explanation.math import Add, Apply, Chain, Dots, Math, Multiply, Negative
 
 
@@ -43,7 +43,7 @@ def continued(step: Step, before: Step | None) -> tuple[Math, str, Chain] | None
     now, then = bare(step.math), bare(before.math)
     if not (isinstance(now, Chain) and isinstance(then, Chain) and len(now.sides) > 1):
         return None
-    if now.sides[0] != then.sides[0]:
+    if math_text(now.sides[0]) != math_text(then.sides[0]):
         return None
     relations = now.relations or ("=",) * (len(now.sides) - 1)
     return now.sides[0], relations[0], Chain(now.sides[1:], relations[1:])
