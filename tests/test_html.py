@@ -25,9 +25,10 @@ from closedform.explanation.document import (
     Term,
 )
 from closedform.explanation.html import html_fragment, html_page, page
+from closedform.explanation.html_words import inline
 from closedform.explanation.markup import element, opening
 from closedform.explanation.math import Add, Chain, Condition, Derivative, Multiply, Negative, Numeral
-from closedform.explanation.mathml import mathml, pieces
+from closedform.explanation.mathml import in_line, mathml, pieces
 
 VOID = {"meta", "link", "wbr", "br", "rect"}
 
@@ -259,7 +260,8 @@ I, J = s("i"), s("j")  # noqa: E741
         (
             Multiply((n(-2), n(1))),
             '<mrow><mo stretchy="false" lspace="0" rspace="0">(</mo>'
-            '<mo form="prefix" lspace="0" rspace="0.05em">−</mo><mn>2</mn><mo stretchy="false" lspace="0" rspace="0">)</mo></mrow>'
+            '<mo form="prefix" lspace="0" rspace="0.05em">−</mo><mn>2</mn>'
+            '<mo stretchy="false" lspace="0" rspace="0">)</mo></mrow>'
             '<mo lspace="0.12em" rspace="0.12em">·</mo><mn>1</mn>',
         ),
         (Multiply((n(2), I), dots=False), "<mn>2</mn><mi>i</mi>"),
@@ -272,7 +274,8 @@ I, J = s("i"), s("j")  # noqa: E741
         (
             Condition((n(1), I), ("<=",)),
             '<mrow><mo stretchy="false" lspace="0" rspace="0">[</mo><mn>1</mn>'
-            '<mo lspace="0.15em" rspace="0.15em">≤</mo><mi>i</mi><mo stretchy="false" lspace="0.05em" rspace="0.15em">]</mo></mrow>',
+            '<mo lspace="0.15em" rspace="0.15em">≤</mo><mi>i</mi>'
+            '<mo stretchy="false" lspace="0.05em" rspace="0.15em">]</mo></mrow>',
         ),
         (Numeral(-0.5), '<mo form="prefix" lspace="0" rspace="0.05em">−</mo><mn>0.5</mn>'),
         (
@@ -283,6 +286,24 @@ I, J = s("i"), s("j")  # noqa: E741
 )
 def test_mathematics_is_mathml(math, inside):
     assert mathml(math) == f"<math>{inside}</math>"
+
+
+@pytest.mark.parametrize(
+    ("math", "words"),
+    [
+        (s("X"), "<i>X</i>"),
+        (s("eta"), "<i>η</i>"),
+        (s("o", "i'"), "<i>o</i><sub><i>i</i>′</sub>"),
+        (s("Z", above="1"), "<i>Z</i><sup>(1)</sup>"),
+        (Derivative(s("y"), s("O")), "∂<i>y</i>/∂<i>O</i>"),
+        (Chain((I, Add((s("a"), Negative(s("u")), n(1))))), "<i>i</i> = <i>a</i> − <i>u</i> + 1"),
+        (Chain((s("eta"), n(-1, 10))), "<i>η</i> = −1/10"),
+        (s("b<"), "b&lt;"),
+        (Add((I, Add((J, n(1))))), in_line(Add((I, Add((J, n(1))))))),
+    ],
+)
+def test_simple_mathematics_in_words_has_the_letters_of_the_words(math, words):
+    assert inline(math) == words
 
 
 def test_mathml_is_well_formed_and_scripts_have_all_their_parts():

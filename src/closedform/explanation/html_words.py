@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from closedform.explanation.document import Code, Prose, Strong
-from closedform.explanation.line import RELATION, decimal
+from closedform.explanation.line import RELATION, bare, decimal, is_minus, negated
 from closedform.explanation.markup import element, escape
-from closedform.explanation.math import Chain, Derivative, Marked, Math, Numeral, Symbol, Word
+from closedform.explanation.math import Add, Chain, Derivative, Marked, Math, Numeral, Symbol, Word
 from closedform.explanation.mathml import GREEK, in_line, is_digit_or_letter, is_whole
 
 __all__ = ["inline", "prose"]
@@ -56,10 +56,24 @@ def _plain(math: Math) -> str:
         case Derivative(of, by):
             above, under = _plain(of), _plain(by)
             return f"∂{above}/∂{under}" if above and under else ""
+        case Add(terms):
+            return _plain_sum(terms)
         case Chain(sides, relations):
             return _plain_chain(sides, relations)
         case _:
             return ""
+
+
+def _plain_sum(terms: tuple[Math, ...]) -> str:
+    found = ""
+    for term in terms:
+        minus = is_minus(term)
+        inside = _plain(negated(term) if minus else term)
+        if not inside or isinstance(bare(term), Add):
+            return ""
+        sign = "−" if minus else "+"
+        found += f" {sign} {inside}" if found else ("−" if minus else "") + inside
+    return found
 
 
 def _plain_chain(sides: tuple[Math, ...], relations: tuple[str, ...]) -> str:
