@@ -14,7 +14,8 @@ from closedform.solution import Quantity, Solution, Values
 Array = NDArray[np.float64]
 
 _STEP = 1e-5
-_MOST = 60  # entries of one quantity that are changed
+_MOST, _FEWER = 16, 3  # entries of one quantity that are changed; fewer where the network is large
+_LARGE = 5_000  # numbers in all
 _TOLERANCE = 1e-5
 
 
@@ -24,6 +25,7 @@ def numerical_check(setting: Setting) -> Paragraph:
     given, is_drawn = _numbers(solution, setting.values)
     values = Values(solution, given)
     base = _objective(solution, values)
+    most = _MOST if sum(math.prod(q.shape) for q in solution.quantities) <= _LARGE else _FEWER
     found: list[Inline] = []
     worst, count, corners = 0.0, 0, 0
     for quantity in solution.quantities:
@@ -33,20 +35,17 @@ def numerical_check(setting: Setting) -> Paragraph:
         derived = values[gradient]
         if derived is None:
             continue
-        for place in _places(quantity):
+        for place in _places(quantity, most):
+            array = given[quantity.name]
             up, down = (
-                _objective(
-                    solution, values.with_given({quantity.name: _moved(given[quantity.name], place, h)})
-                )
-                for h in (_STEP, -_STEP)
+                _objective(solution, values.with_given({quantity.name: _moved(array, place, step)}))
+                for step in (_STEP, -_STEP)
             )
             quotient, slope = (up - down) / (2 * _STEP), float(derived[place])
             scale = max(1.0, abs(slope))
-            if (
-                abs(quotient - slope) > _TOLERANCE * scale
-                and abs((up - base) - (base - down)) > 1e-3 * _STEP * scale
-            ):
-                corners += 1  # the slopes on the two sides differ
+            bend = abs((up - base) - (base - down)) / _STEP  # by how much the slopes on the two sides differ
+            if abs(quotient - slope) > _TOLERANCE * scale and bend > 1e-3 * scale:
+                corners += 1
                 continue
             worst, count = max(worst, abs(quotient - slope) / scale), count + 1
         found += [", "] if found else []
@@ -106,18 +105,14 @@ def _objective(solution: Solution, values: Values) -> float:
     if solution.architecture.loss is not None:
         return float(value)
     upstream = values["d" + solution.output]
-    return float(
-        np.sum(value.astype(np.float64) * (1.0 if upstream is None else upstream.astype(np.float64)))
-    )
+    weight = 1.0 if upstream is None else upstream.astype(np.float64)
+    return float(np.sum(value.astype(np.float64) * weight))
 
 
-def _places(quantity: Quantity) -> list[tuple[int, ...]]:
+def _places(quantity: Quantity, most: int) -> list[tuple[int, ...]]:
     total = math.prod(quantity.shape)
-    chosen = (
-        range(total)
-        if total <= _MOST
-        else sorted({round(k * (total - 1) / (_MOST - 1)) for k in range(_MOST)})
-    )
+    count = min(total, most)
+    chosen = {round(k * (total - 1) / max(count - 1, 1)) for k in range(count)}
     return [tuple(map(int, np.unravel_index(k, quantity.shape))) for k in sorted(chosen)]
 
 

@@ -25,6 +25,7 @@ from closedform.explanation.math import (
     Over,
     Raised,
 )
+from closedform.explanation.plain import math_text
 from closedform.explanation.writing import Writer, joined_name
 from closedform.formula.extents import Sizes
 from closedform.formula.subscripts import Polynomial
@@ -51,6 +52,7 @@ from closedform.solution import Calculation, Quantity
 
 Array = NDArray[Any]
 Names = dict[str, int]
+_Line = tuple[int, tuple[tuple[str, int], ...]]  # an affine subscript: the constant, and each index's step
 
 _ZERO = Numeral(Fraction(0))
 _INSIDE = 6  # terms of a sum inside a function that are written
@@ -100,7 +102,10 @@ class Entries:
         self.writer, self.quantity, self.calculation = writer, quantity, calculation
         self.arrays, self.ones = arrays, ones
         self.sizes: Sizes = calculation.sizes
-        self._lines: dict[Polynomial, tuple[int, tuple[tuple[str, int], ...]] | None] = {}
+        self._lines: dict[Polynomial, _Line | None] = {}
+        self._affine_reads: dict[Access, tuple[_Line | None, ...]] = {}
+        self._names: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._said: dict[tuple[str, tuple[int, ...]], str] = {}
         solution = writer.solution
         definitions = {d.left.tensor for d in calculation.definitions}
         self.number = solution.definition_name(quantity, "")
@@ -127,15 +132,18 @@ class Entries:
 
     def number_at(self, value: Polynomial, names: Mapping[str, int]) -> Fraction | int:
         """A subscript's value at an entry."""
-        if value not in self._lines:
-            self._lines[value] = self._affine(value)
-        line = self._lines[value]
+        line = self._line(value)
         if line is None:
             return value.value({**self.sizes.values, **names})
         constant, steps = line
         return constant + sum(step * names[index] for index, step in steps)
 
-    def _affine(self, value: Polynomial) -> tuple[int, tuple[tuple[str, int], ...]] | None:
+    def _line(self, value: Polynomial) -> _Line | None:
+        if value not in self._lines:
+            self._lines[value] = self._affine(value)
+        return self._lines[value]
+
+    def _affine(self, value: Polynomial) -> _Line | None:
         if value.has_rounding or value.has_division:
             return None
         constant, steps = Fraction(0), []
@@ -152,8 +160,21 @@ class Entries:
 
     def read(self, access: Access, names: Mapping[str, int]) -> Read:
         """Where an access reads at an entry."""
-        position = tuple(self.number_at(subscript, names) for subscript in access.subscripts)
         shape = self.sizes.shapes[access.tensor]
+        if access not in self._affine_reads:
+            self._affine_reads[access] = tuple(map(self._line, access.subscripts))
+        whole = []
+        for line in self._affine_reads[access]:
+            if line is None:
+                break
+            place, steps = line
+            for index, step in steps:
+                place += step * names[index]
+            whole.append(place)
+        else:
+            inside = all(0 <= k < length for k, length in zip(whole, shape, strict=True))
+            return Read(access.tensor, tuple(whole), inside)
+        position = tuple(self.number_at(subscript, names) for subscript in access.subscripts)
         inside = all(
             (isinstance(k, int) or k.denominator == 1) and 0 <= k < length
             for k, length in zip(position, shape, strict=True)
@@ -163,12 +184,24 @@ class Entries:
     def name_of(self, read: Read) -> str:
         """The name of an entry that is read."""
         position = tuple(int(k) for k in read.position)
+        if (read.tensor, position) not in self._names:
+            self._names[read.tensor, position] = self._name_at(read, position)
+        return self._names[read.tensor, position]
+
+    def _name_at(self, read: Read, position: tuple[int, ...]) -> str:
         quantity = self.calculation.reads.get(read.tensor)
         if quantity is not None:
             return self.writer.entry_name(quantity, position)
         shape = self.sizes.shapes[read.tensor]
         kept = [k + self.writer.first for k, n in zip(position, shape, strict=True) if n > 1]
         return joined_name(read.tensor.lower() + self.number, kept)
+
+    def said(self, read: Read) -> str:
+        """The symbol of an entry that is read, in plain words."""
+        position = tuple(int(k) for k in read.position)
+        if (read.tensor, position) not in self._said:
+            self._said[read.tensor, position] = math_text(self.symbol_of(read))
+        return self._said[read.tensor, position]
 
     def symbol_of(self, read: Read) -> Math:
         """The symbol of an entry that is read."""

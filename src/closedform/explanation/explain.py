@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from closedform.architecture import Architecture
 from closedform.errors import SettingError
 from closedform.explanation.document import Block, Document, Paragraph
-from closedform.explanation.grids import Limits
+from closedform.explanation.grids import limits_for
 from closedform.explanation.scenes import Setting
 from closedform.explanation.sections import elided, sections
 from closedform.explanation.writing import Writer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from closedform.worksheet import Worksheet
 
 _DIGITS = 4
+_MOST_EXACT = 20_000  # numbers in all; fractions of more take seconds
 
 
 def explain(
@@ -65,7 +67,8 @@ def explain(
     first_index : int
         Whether entries are counted from 1 or from 0, in everything that is shown.
     exact : bool
-        Whether numbers that are given exactly (whole numbers, fractions, texts such as "1/3") stay exact.
+        Whether numbers that are given exactly (whole numbers, fractions, texts such as "1/3") stay exact; of
+        more than 20,000 in all none does.
     names : dict, optional
         Names of your own by key: ``{"input": "X", "0.weight": "F", "0": "O"}``.
     learning_rate : number, optional
@@ -105,6 +108,7 @@ def explain(
     rate = None if learning_rate is None else _rate(learning_rate)
     wanted = [wrt] if isinstance(wrt, str) else wrt
     solution = Solution(architecture, batch, names, wanted, rate)
+    exact = exact and sum(math.prod(quantity.shape) for quantity in solution.quantities) <= _MOST_EXACT
     given = {}
     if x is not None:
         given[solution.input] = given_array(solution, solution[solution.input], x, exact)
@@ -176,7 +180,8 @@ def document(
     about: str = "",
 ) -> Document:
     """The worked solution of quantities with given values."""
-    setting = Setting(Writer(solution, first_index, digits), Values(solution, given), Limits())
+    limits = limits_for(quantity.shape for quantity in solution.quantities)
+    setting = Setting(Writer(solution, first_index, digits), Values(solution, given), limits)
     only = None if layer is None else _position(solution, layer)
     opening: list[Block] = []
     if about:

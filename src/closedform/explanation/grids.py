@@ -7,7 +7,7 @@ them, and a note that says how many entries there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -44,10 +44,20 @@ class Limits:
 
     rows: int = 10
     head: int = 7
-    tail: int = 2
+    tail: int = 1
     stack: int = 4
-    entries: int = 9
+    entries: int = 6
     terms: int = 16
+
+
+_LARGE = 800  # entries of all quantities from which less of each is shown
+
+
+def limits_for(shapes: Iterable[Position]) -> Limits:
+    """How much is shown of arrays of these shapes, which are all that a document holds."""
+    if sum(map(math.prod, shapes)) <= _LARGE:
+        return Limits()
+    return Limits(rows=6, head=4, stack=3, entries=3, terms=8)
 
 
 def shown_along(length: int, limits: Limits) -> list[int | None]:
@@ -57,41 +67,55 @@ def shown_along(length: int, limits: Limits) -> list[int | None]:
     return [*range(limits.head), None, *range(length - limits.tail, length)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """A tensor as it enters a sum: its axes with zeros inserted and around them, perhaps reversed."""
+    """A tensor as it enters a sum: zeros inserted and around it, perhaps reversed, windows laid side by side.
+
+    Attributes
+    ----------
+    name
+        Of the tensor, in the names of its zeros.
+    shape
+        Before it is prepared.
+    numbers
+        The prepared array: the number of the entry that stands at each place, counted from 1; 0 for a zero.
+    axes
+        What was done with each axis; None where axes were split or merged first.
+    """
 
     name: str
-    axes: tuple[Axis, ...]
-    shape: Position  # before it is prepared
+    shape: Position
+    numbers: Array
+    axes: tuple[Axis, ...] | None
 
     @property
     def lengths(self) -> Position:
         """The lengths of the axes after they are prepared."""
-        return tuple(_length(n, axis) for n, axis in zip(self.shape, self.axes, strict=True))
+        return tuple(self.numbers.shape)
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether an axis of more than one entry is reversed."""
+        return self.axes is not None and any(
+            axis.rotate for axis, n in zip(self.axes, self.shape, strict=True) if n > 1
+        )
 
     def entry(self, place: Position) -> Position | None:
         """Which entry stands at a place; None where a zero does."""
-        found = []
-        for k, n, axis in zip(place, self.shape, self.axes, strict=True):
-            from_start = k - axis.pad[0]
-            step = axis.insert + 1
-            if not 0 <= from_start < (n * axis.repeat - 1) * step + 1 or from_start % step:
-                return None
-            number = from_start // step
-            number = number // axis.repeat if axis.repeat > 1 else number
-            found.append(n - 1 - number if axis.rotate else number)
-        return tuple(found)
+        number = int(self.numbers[place])
+        return tuple(map(int, np.unravel_index(number - 1, self.shape))) if number else None
 
     def place(self, position: Sequence[Fraction | int]) -> Position | None:
         """Where a read outside or between the entries falls; None where nothing is shown."""
         found = []
-        for k, n, axis in zip(position, self.shape, self.axes, strict=True):
+        for k, n, length, axis in zip(
+            position, self.shape, self.lengths, self.axes or (), strict=bool(self.axes)
+        ):
             if axis.repeat > 1:
                 return None
             place = Fraction(k) * (axis.insert + 1)
             place = ((n - 1) * (axis.insert + 1) - place if axis.rotate else place) + axis.pad[0]
-            if place.denominator != 1 or not 0 <= place < _length(n, axis):
+            if place.denominator != 1 or not 0 <= place < length:
                 return None
             found.append(int(place))
         return tuple(found)
@@ -102,6 +126,8 @@ class Prepared:
 
     def header(self, axis: int, place: int, first: int) -> str:
         """The number of a row or column; an inserted one has none."""
+        if self.axes is None:
+            return str(place + first)
         own, n = self.axes[axis], self.shape[axis]
         from_start = place - own.pad[0]
         if from_start % (own.insert + 1):
@@ -112,20 +138,17 @@ class Prepared:
         return str((n - 1 - number if own.rotate else number) + first)
 
 
-def _length(n: int, axis: Axis) -> int:
-    return (n * axis.repeat - 1) * (axis.insert + 1) + 1 + sum(axis.pad)
-
-
-def prepared(operand: Operand, name: str) -> Prepared | None:
-    """A recipe's operand as a picture; None where its axes are split or merged first."""
-    if any(len(group) != 1 for group in operand.merge) or any(len(part) != 1 for part in operand.split):
-        return None
-    return Prepared(name, operand.axes, operand.shape)
+def prepared(operand: Operand, name: str) -> Prepared:
+    """A recipe's operand as a picture."""
+    numbers = np.arange(1, math.prod(operand.shape) + 1).reshape(operand.shape)
+    is_simple = all(len(group) == 1 for group in operand.merge) and all(len(p) == 1 for p in operand.split)
+    return Prepared(name, operand.shape, operand.prepared(numbers), operand.axes if is_simple else None)
 
 
 def plain(name: str, shape: Position) -> Prepared:
     """A tensor as it is."""
-    return Prepared(name, tuple(Axis(((f"axis{k}", 1),)) for k in range(len(shape))), shape)
+    numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    return Prepared(name, shape, numbers, tuple(Axis(((f"axis{k}", 1),)) for k in range(len(shape))))
 
 
 @dataclass(frozen=True)
@@ -197,7 +220,8 @@ def _grid(
     lengths = shown.prepared.lengths
     down: list[int | None] = [0] if rows is None else shown_along(lengths[rows], limits)
     across: list[int | None] = [0] if columns is None else shown_along(lengths[columns], limits)
-    size = " × ".join(str(shown.prepared.shape[axis]) for axis in (rows, columns) if axis is not None) or "1"
+    own = shown.prepared.shape if shown.prepared.axes else lengths
+    size = " × ".join(str(own[axis]) for axis in (rows, columns) if axis is not None) or "1"
     notes = [*about, size, shown.note]
     cells = tuple(
         tuple(_cell(shown, makers, _place(lengths, fixed, rows, i, columns, j)) for j in across) for i in down
@@ -267,7 +291,7 @@ def left_out(shape: Position, limits: Limits) -> int:
 def written_out(shape: Position, limits: Limits) -> tuple[list[Position], int]:
     """The entries that are written out (the first ones and the last), and how many are not."""
     total = math.prod(shape)
-    if total <= limits.entries + limits.entries // 2:
+    if total <= 2 * limits.entries:
         return [tuple(map(int, np.unravel_index(k, shape))) for k in range(total)] if shape else [()], 0
     numbers = [*range(limits.entries - 1), total - 1]
     return [tuple(map(int, np.unravel_index(k, shape))) for k in numbers], total - len(numbers)

@@ -65,6 +65,8 @@ from closedform.formula.tree import (
 )
 from closedform.solution import Quantity, Values
 
+_MOST_AXES = 6  # of a weight of its own for each position; windows of maxima that overlap have no picture
+_MOST_SAID = 9  # entries that are listed for those who hear a page
 _MOST_READS = 120  # reads of one entry up to which every visible entry can be chosen
 
 
@@ -326,17 +328,19 @@ class QuantityScene:
         """How each tensor of the line stands in the picture."""
         found: dict[str, Prepared] = {}
         for operand in self.recipe.operands if self.recipe else ():
-            own = prepared(operand, self._base_name(operand.tensor))
-            if own is not None and operand.tensor not in found:
-                found[operand.tensor] = own
+            found.setdefault(operand.tensor, prepared(operand, self._base_name(operand.tensor)))
         for tensor in self.calculation.equation.tensors:
             if tensor not in found:
                 found[tensor] = plain(self._base_name(tensor), self.calculation.sizes.shapes[tensor])
-        return {tensor: picture for tensor, picture in found.items() if tensor not in self.ones}
+        return {
+            tensor: picture
+            for tensor, picture in found.items()
+            if tensor not in self.ones and len(picture.lengths) <= _MOST_AXES
+        }
 
     def _base_name(self, tensor: str) -> str:
-        name = self.calculation.reads.get(tensor, tensor)
-        return self.writer.entry_name(name, (0,) * len(self.calculation.sizes.shapes[tensor])).split("_")[0]
+        name = self.calculation.reads.get(tensor)
+        return self.writer.address(name) if name else tensor.lower() + self.entries.number
 
     def picture(self) -> Picture:
         """The grids of what is read, and the result."""
@@ -401,8 +405,7 @@ class QuantityScene:
         picture = self.pictures[tensor]
         arrays = self.entries.arrays
         title: tuple[Inline, ...] = (self._whole(tensor),)
-        rotated = any(axis.rotate for axis, n in zip(picture.axes, picture.shape, strict=True) if n > 1)
-        if rotated:
+        if picture.is_rotated:
             title = (*title, " rotated by 180°")
 
         def content(position: Position) -> Math:
@@ -459,16 +462,18 @@ class QuantityScene:
     def _maker(self, position: Position, visible: Mapping[str, set[Position]]) -> Maker:
         window: dict[str, None] = {}
         weights: dict[str, None] = {}
+        said: tuple[dict[str, None], dict[str, None]] = ({}, {})
         for read in self.entries.all_reads(position):
-            if read.is_inside and tuple(map(int, read.position)) not in visible.get(read.tensor, ()):
-                continue
+            is_weight = read.tensor in self.entries.weights
+            if read.is_inside:
+                said[is_weight][self.entries.said(read)] = None
+                if tuple(map(int, read.position)) not in visible.get(read.tensor, ()):
+                    continue
             name = zero_or_entry(read, self.pictures, self.entries.name_of)
             if name:
-                (weights if read.tensor in self.entries.weights else window)[name] = None
+                (weights if is_weight else window)[name] = None
         name = self.writer.entry_name(self.quantity.name, position)
-        return Maker(
-            name, tuple(window), tuple(weights), self.at(position), self._say(position, window, weights)
-        )
+        return Maker(name, tuple(window), tuple(weights), self.at(position), self._say(position, *said))
 
     def at(self, position: Position) -> str:
         """Where an entry stands: ``i = 1, j = 2``."""
@@ -476,19 +481,17 @@ class QuantityScene:
         kept = {i: k for i, k in names.items() if self.calculation.sizes.extent(i) > 1}
         return ", ".join(f"{index} = {k + self.writer.first}" for index, k in kept.items())
 
-    def _say(self, position: Position, window: Iterable[str], weights: Iterable[str]) -> str:
+    def _say(self, position: Position, read: Iterable[str], weighed: Iterable[str]) -> str:
         value = self.values[self.quantity.name]
         said = math_text(self.writer.entry(self.quantity.name, position))
         if value is not None:
-            number = value[position]
-            said += f" = {math_text(self.writer.numeral(number))}"
-        read, weighed = len(list(window)), len(list(weights))
-        parts = []
-        if read:
-            parts.append(f"{read} {'entry' if read == 1 else 'entries'} read")
-        if weighed:
-            parts.append(f"{weighed} {'weight' if weighed == 1 else 'weights'}")
-        return f"{said}: {' and '.join(parts)}." if parts else f"{said}."
+            said += f" = {math_text(self.writer.numeral(_plain(value[position])))}"
+        parts = [
+            f"{what} {_listed(names)}"
+            for what, names in (("reads", list(read)), ("weights", list(weighed)))
+            if names
+        ]
+        return f"{said}: {'; '.join(parts)}." if parts else f"{said}."
 
     # ---- the scene
 
@@ -531,6 +534,12 @@ class QuantityScene:
 
 def _plain(number: object) -> Fraction | float:
     return number if isinstance(number, Fraction) else float(number)  # type: ignore[arg-type]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_SAID:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]}, … {names[-1]}, {len(names)} in all"
 
 
 def _zeros(single: Iterable[str]) -> dict[str, Polynomial]:

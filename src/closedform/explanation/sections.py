@@ -68,7 +68,7 @@ def flow(setting: Setting) -> Flow:
     stations = []
     for position in range(len(architecture.layers) + 1):
         symbol = writer.symbol(solution.output_of(position - 1))
-        shape = architecture.shapes[position]
+        shape = tuple(n for n in architecture.shapes[position] if n > 1)
         if position < len(architecture.layers):
             layer = architecture.layers[position]
             stations.append(Station(symbol, shape, type(layer).__name__, _about(setting, position)))
@@ -444,13 +444,14 @@ def elided(setting: Setting) -> str:
     """One sentence on what is shown only in part; empty where all is shown."""
     solution, limits = setting.writer.solution, setting.limits
     large = any(
-        max(q.shape, default=1) > limits.rows or math.prod(q.shape) > limits.entries + limits.entries // 2
+        max(q.shape, default=1) > limits.rows or math.prod(q.shape) > 2 * limits.entries
         for q in solution.quantities
     )
     if not large:
         return ""
     return (
-        f"Of an axis of more than {limits.rows} entries the first {limits.head} and the last {limits.tail} "
-        f"are shown, of many grids the first {limits.stack - 1} and the last; of many entries the first "
-        f"{limits.entries - 1} and the last are written out. What is left out is counted."
+        f"Of an axis of more than {limits.rows} entries the first {limits.head} and the last are shown, of "
+        f"more than {limits.stack} grids of one array the first {limits.stack - 1} and the last; of more "
+        f"than {2 * limits.entries} entries the first {limits.entries - 1} and the last are written out. "
+        "What is left out is counted."
     )

@@ -145,14 +145,15 @@ class Writer:
 
     def entry_name(self, name: str, position: tuple[int, ...]) -> str:
         """The name of an entry in addresses and attributes: ``x12``, ``z1_1_12``."""
-        return joined_name(self._address(name), [k + self.first for k in self.kept(name, position)])
+        return joined_name(self.address(name), [k + self.first for k in self.kept(name, position)])
 
-    def _address(self, name: str) -> str:
+    def address(self, name: str) -> str:
+        """The name of a quantity in addresses and attributes."""
         letter, number = _parted(name)
         if name in self.solution.names.values():
             return self._letter(name, letter) + number
         if name in self.solution and name[:1] == "d":
-            return "d" + self._address(name[1:])
+            return "d" + self.address(name[1:])
         return name
 
     # ---- lines

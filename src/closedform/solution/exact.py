@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from closedform.formula.evaluate import evaluate, evaluate_exactly
 from closedform.formula.extents import Sizes
+from closedform.formula.table import stabilise
 from closedform.formula.tree import (
     FIRST,
     Access,
@@ -65,7 +66,8 @@ def value_of(equation: Equation, arrays: Mapping[str, Array], sizes: Sizes) -> A
             return found
         if work(equation, sizes) <= MOST_EXACT:
             return evaluate_exactly(equation, read, sizes)
-    return evaluate(equation, {tensor: array.astype(np.float64) for tensor, array in read.items()}, sizes)
+    line = Equation(equation.left, stabilise(equation.right)) if is_irrational(equation) else equation
+    return evaluate(line, {tensor: array.astype(np.float64) for tensor, array in read.items()}, sizes)
 
 
 def work(equation: Equation, sizes: Sizes) -> int:

@@ -46,6 +46,10 @@ def numbers(values: Any, what: str, exact: bool = True) -> Array:
         Where the values are no finite numbers, naming the first that is none; where parts have different
         shapes.
     """
+    if not exact and isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        floats = values.astype(np.float64)
+        if np.isfinite(floats).all():
+            return floats
     array = _object_array(values, what)
     found = np.empty(array.shape, object)
     inexact = not exact
