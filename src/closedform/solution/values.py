@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from closedform.solution.exact import value_of
@@ -45,11 +46,33 @@ class Values:
 
     def with_given(self, given: Mapping[str, Array]) -> Values:
         """The values where other quantities have been given too."""
-        return Values(self.solution, {**self._given, **given}, self._calculations)
+        return self._changed(Values(self.solution, {**self._given, **given}, self._calculations), given)
 
     def with_calculations(self, calculations: Mapping[str, Calculation]) -> Values:
         """The values where other calculations take the place of the solution's own."""
-        return Values(self.solution, self._given, {**self._calculations, **calculations})
+        changed = Values(self.solution, self._given, {**self._calculations, **calculations})
+        return self._changed(changed, calculations)
+
+    def _changed(self, changed: Values, names: Iterable[str]) -> Values:
+        """The changed values, which know already what does not depend on those names."""
+        affected = set(names)
+        before = -1
+        while before != len(affected):  # a calculation that was put in may read what comes later
+            before = len(affected)
+            for quantity in self.solution.quantities:
+                calculation = changed.calculation(quantity.name)
+                if quantity.name not in changed._given and calculation is not None:
+                    if affected & set(calculation.reads.values()):
+                        affected.add(quantity.name)
+        for name, value in self._known.items():
+            if name not in affected:
+                changed._known[name] = value
+        return changed
+
+    def in_floats(self) -> Values:
+        """The values worked out in float64 throughout."""
+        given = {name: array.astype(np.float64) for name, array in self._given.items()}
+        return Values(self.solution, given, self._calculations)
 
     def __getitem__(self, name: str) -> Array | None:
         """The value of a quantity in its formula's shape; None where a number that it needs is not given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from closedform.worksheet.axes import Place
 from closedform.worksheet.symbols import Part, Symbols
 
 Array = NDArray[Any]
-Kind = Literal["values", "formula", "size", "count"]
+Kind = Literal["values", "formula", "function", "size", "count"]
 
 OPEN = ("", "?", "_", "…", "...")
 _FORMS = ("values", "entries", "formula", "size", "count")
@@ -62,13 +62,15 @@ class Claim:
     quantity
         The name of the quantity.
     kind
-        ``values`` for numbers and symbols, ``formula``, ``size`` or ``count``.
+        ``values`` for numbers and symbols, ``formula``, ``function``, ``size`` or ``count``.
     place
         The first numbers of the entries that it is about, from 0; empty for the whole quantity.
     entries
         Of ``values``, what is stated of each entry, by its place in the sheet's order from 0.
     equation
         Of ``formula``, the line; its tensors are the network's quantities.
+    function
+        Of ``function``, the Python function; files hold none.
     size
         Of ``size``, the extents in the sheet's order.
     count
@@ -81,6 +83,10 @@ class Claim:
         What the sheet says beside it.
     number
         Which claim of the sheet it is, from 1.
+    given_shape
+        The shape that is stated, where it is another than the quantity's.
+    index_base
+        From which number the claim counts entries, where it is another than the rest of the sheet.
     """
 
     of: str
@@ -89,12 +95,15 @@ class Claim:
     place: Place = ()
     entries: Mapping[Place, Claimed] = field(default_factory=dict)
     equation: Equation | None = None
+    function: Callable[..., Any] | None = field(default=None, compare=False)
     size: Shape = ()
     count: int = 0
     arithmetic: str = ""
     gradient_of: tuple[str, Place] | None = None
     note: str = ""
     number: int = 1
+    given_shape: Shape | None = None
+    index_base: int | None = None
 
     @property
     def is_symbolic(self) -> bool:
@@ -133,7 +142,7 @@ def claim_from_table(table: Mapping[str, Any], number: int, symbols: Symbols) ->
     value = table[forms[0]]
     match forms[0]:
         case "values":
-            return replace(base, entries=read_values(value, place, part, where, symbols))
+            return _with_values(base, value, part, where, symbols)
         case "entries":
             return replace(base, entries=_named_entries(value, place, part, where, symbols))
         case "formula":
@@ -170,29 +179,38 @@ def _differentiated(text: str, where: str, symbols: Symbols) -> tuple[str, Place
     return found
 
 
-def read_values(values: Any, place: Place, part: Part, where: str, symbols: Symbols) -> dict[Place, Claimed]:
-    """The entries of an array that a sheet states; what is left open is left out.
+def _with_values(base: Claim, values: Any, part: Part, where: str, symbols: Symbols) -> Claim:
+    """The claim with the entries of an array that a sheet states; what is left open is left out.
 
     Raises
     ------
     DataError
         For what is neither a number nor a sum of products of entries, and where nothing is stated.
     ShapeError
-        For another shape.
+        For another number of axes.
     """
     array = as_objects(values, where)
+    place = part.place
     shape = symbols.axes(part.quantity).written_shape[len(place) :]
-    if tuple(n for n in array.shape if n != 1) != shape:
+    given = tuple(n for n in array.shape if n != 1)
+    if given != shape and (len(given) != len(shape) or place):
         raise ShapeError(f"{where}: expects shape {shape_text(shape)}, got {shape_text(array.shape)}")
-    array = array.reshape(shape)
+    array = array.reshape(given)
     found = {}
-    for inner in np.ndindex(shape):
+    for inner in np.ndindex(given):
         value: Any = array[inner]
-        if not (isinstance(value, str) and value.strip() in OPEN):
+        if not is_open(value):
             found[place + inner] = claimed(value, _at(inner, where, symbols), symbols)
     if not found:
         raise DataError(f"{where} states nothing: fill in at least one entry")
-    return found
+    return replace(base, entries=found, given_shape=given if given != shape else None)
+
+
+def is_open(value: Any) -> bool:
+    """Whether an entry is not filled in: a question mark, nothing, or no number."""
+    if isinstance(value, float | np.floating):
+        return bool(np.isnan(value))
+    return value is None or (isinstance(value, str) and value.strip() in OPEN)
 
 
 def _at(place: Place, where: str, symbols: Symbols) -> str:

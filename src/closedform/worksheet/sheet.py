@@ -49,6 +49,9 @@ class Worksheet:
         The layer that is to be explained; None for all.
     about
         What the sheet says at its head.
+    index_note
+        What is said of the number from which entries are counted, where the file leaves that open and the
+        claims show it.
     """
 
     title: str
@@ -62,6 +65,7 @@ class Worksheet:
     wrt: tuple[str, ...] | None = None
     layer: str | None = None
     about: str = ""
+    index_note: str = ""
 
     @property
     def learning_rate(self) -> Fraction | float | None:

@@ -1,0 +1,449 @@
+"""Marking a whole solution: named claims in order, each right, wrong, or right given an earlier mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from closedform.checking.bases import STANDARD, Base, Convention, Numbers, one_hot
+from closedform.checking.blame import Blame, Case, blame, of_other_shape
+from closedform.checking.conventions import followed
+from closedform.checking.mistakes import MISTAKES
+from closedform.checking.sheet_verdict import Cell, ClaimVerdict, NamedMistake, SheetVerdict, WrongEntry
+from closedform.checking.sizes import judged_size, size_text
+from closedform.checking.stated import Stated, stated
+from closedform.checking.subgradients import accepted
+from closedform.checking.writing import Writer
+from closedform.errors import ShapeError
+from closedform.formula.extents import Shape
+from closedform.formula.notation import text
+from closedform.layers.base import shape_text
+from closedform.worksheet.claims import Claim
+from closedform.worksheet.sheet import Worksheet
+
+Array = npt.NDArray[Any]
+
+_MOST_CELLS = 400
+_MOST_EXPANDED = 60
+
+
+def check_sheet(worksheet: Worksheet) -> SheetVerdict:
+    """Mark the claims of a worksheet, in order.
+
+    Parameters
+    ----------
+    worksheet
+        The network, its numbers and the claims, as `closedform.worksheet.read_worksheet` reads them.
+
+    Returns
+    -------
+    SheetVerdict
+
+    Raises
+    ------
+    ShapeError, FormulaError, DataError
+        For a claim that cannot be judged, with its number.
+    """
+    conventions = followed(worksheet)
+    return _Marking(worksheet, conventions).verdict()
+
+
+@dataclass
+class _Student:
+    """What the sheet states, where that is wrong: by the set of numbers, the values that it goes on with."""
+
+    values: dict[int, dict[str, Array]] = field(default_factory=dict)
+    origin: dict[str, int] = field(default_factory=dict)  # which claim each wrong quantity stems from
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    shape_origin: dict[int, int] = field(default_factory=dict)
+
+
+class _Marking:
+    def __init__(self, worksheet: Worksheet, convention: Convention = STANDARD):
+        self.worksheet, self.convention = worksheet, convention
+        self.numbers = Numbers(worksheet, convention)
+        self.solution = self.numbers.solution
+        self.symbols = worksheet.symbols
+        self.bases: dict[int, Base] = {}  # what is right, by the set of numbers; 0 is the sheet's own
+        self.student = _Student()
+        self.claimed: set[str] = set()
+
+    def verdict(self) -> SheetVerdict:
+        """The verdict on every claim, in order."""
+        found = []
+        for claim in self.worksheet.claims:
+            found.append(self.judged(claim))
+            if claim.kind not in ("size", "count"):
+                self.claimed.add(claim.quantity)
+        conventions = tuple(filter(None, self.convention.sentence.split("\n")))
+        if self.worksheet.index_note:
+            conventions = (*conventions, self.worksheet.index_note)
+        return SheetVerdict(self.worksheet.title, tuple(found), conventions, self.worksheet.first_index)
+
+    def judged(self, claim: Claim) -> ClaimVerdict:
+        """The verdict on one claim."""
+        if claim.kind in ("size", "count"):
+            return self._sized(claim)
+        if claim.given_shape is not None:
+            return self._of_other_shape(claim)
+        return self._valued(claim)
+
+    # ---- sizes and counts
+
+    def _sized(self, claim: Claim) -> ClaimVerdict:
+        right = judged_size(claim, self.solution, self.symbols, {})
+        common: dict[str, Any] = {"number": claim.number, "name": claim.of, "statement": claim.kind, "count": 1}
+        if right.is_right:
+            return ClaimVerdict(status="right", notes=_notes(claim, right.notes), **common)
+        entry = WrongEntry((), right.given, right.expected, self._arithmetic(claim))
+        common["entries"] = (entry,) if right.given != right.expected else ()
+        status, follows = "wrong", tuple[int, ...]()
+        if self.student.shapes and right.given != right.expected:
+            given = judged_size(claim, self.solution, self.symbols, self.student.shapes)
+            if given.is_right:
+                status, follows = "carried", self._shape_origins(claim)
+        if claim.kind == "size":
+            self._keep_shape(claim)
+        mistakes = tuple(_named(name) for name in right.mistakes) if status == "wrong" else ()
+        return ClaimVerdict(
+            status=status,  # type: ignore[arg-type]
+            mistakes=mistakes,
+            follows_from=follows,
+            notes=_notes(claim, right.notes),
+            **common,
+        )
+
+    def _arithmetic(self, claim: Claim) -> str:
+        """How the right size is worked out."""
+        quantity = self.solution[claim.quantity]
+        if claim.kind == "count" or quantity.calculation is None:
+            shape = quantity.shape
+            return f"{'·'.join(map(str, shape))} = {claim_count(shape)}" if len(shape) > 1 else ""
+        found = [line for line in quantity.calculation.sizes.arithmetic.values() if "//" in line or "-" in line]
+        if found:
+            return found[-1].replace("*", "·")
+        read = next(iter(quantity.calculation.reads.values()), "")
+        before = self.solution[read].shape[1:] if read else ()
+        total = claim_count(before)
+        if quantity.role == "value" and len(before) > 1 and quantity.shape[1:] == (total,):
+            return f"{'·'.join(map(str, before))} = {total}"
+        return ""
+
+    def _keep_shape(self, claim: Claim) -> None:
+        quantity = self.solution[claim.quantity]
+        if quantity.role != "value" or quantity.layer is None:
+            return
+        axes = self.symbols.axes(claim.quantity)
+        told = claim.size if len(claim.size) == len(axes.shape) - 1 else None
+        if told is None and len([n for n in axes.size[1:] if n != 1]) == len(claim.size):
+            filled = iter(claim.size)
+            told = tuple(next(filled) if n != 1 else 1 for n in axes.size[1:])
+        if told is not None:
+            order = [axis - 1 for axis in axes.order[1:]]
+            shape = [0] * len(told)
+            for place, axis in enumerate(order):
+                shape[axis] = told[place]
+            self.student.shapes[quantity.layer] = tuple(shape)
+            self.student.shape_origin[quantity.layer] = claim.number
+
+    def _shape_origins(self, claim: Claim) -> tuple[int, ...]:
+        position = self.solution[claim.quantity].layer or 0
+        before = [place for place in self.student.shapes if place < position]
+        return (self.student.shape_origin[max(before)],) if before else ()
+
+    # ---- values
+
+    def _base(self, key: int) -> Base:
+        if key not in self.bases:
+            if key == 0:
+                self.bases[key] = self.numbers.own
+            elif key < 100:
+                self.bases[key] = self.numbers.completed[key - 1]
+            else:
+                self.bases[key] = self.numbers.free[key - 100]
+        return self.bases[key]
+
+    def _keys(self, claim: Claim) -> list[int]:
+        """The sets of numbers at which the claim is judged."""
+        own = [0] if self._base(0)[claim.quantity] is not None else []
+        if claim.gradient_of is not None:
+            own = [0] if self._with_upstream(claim, self._base(0))[claim.quantity] is not None else []
+        if claim.kind in ("formula", "function"):
+            return own + [100, 101, 102]
+        if not own:
+            return [1, 2, 3]
+        return own + [100, 101] if claim.is_symbolic and self.numbers.is_smooth else own
+
+    def _with_upstream(self, claim: Claim, base: Base) -> Base:
+        if claim.gradient_of is None:
+            return base
+        name, written = claim.gradient_of
+        place = self.symbols.axes(name).place(written)
+        return base.with_given({"d" + name: one_hot(self.solution, name, place)})
+
+    def _valued(self, claim: Claim) -> ClaimVerdict:
+        axes = self.symbols.axes(claim.quantity)
+        keys: list[int] = []
+        cases: list[Case] = []
+        for key in self._keys(claim):
+            base = self._with_upstream(claim, self._base(key))
+            said = stated(claim, base, self.solution, self.symbols)
+            if said is not None and base[claim.quantity] is not None:
+                keys.append(key)
+                cases.append(Case(base, said, axes, claim.quantity))
+        if not cases:
+            raise ShapeError(f"claim {claim.number} ({claim.of}): there are no numbers to judge it at")
+        writer = Writer(self.symbols, self.solution)
+        count = int(cases[0].stated.filled.sum())
+        common: dict[str, Any] = {
+            "number": claim.number,
+            "name": claim.of,
+            "statement": _statement(claim),
+            "count": count,
+            "shape": axes.written_shape,
+        }
+        if claim.index_base is not None:
+            return self._of_other_indices(claim, common)
+        if all(case.is_right for case in cases):
+            notes = _notes(claim, self._rounding(cases))
+            cells = self._cells(claim, cases[0], writer)
+            return ClaimVerdict(status="right", notes=notes, cells=cells, **common)
+        tie = self._by_ties(claim, cases)
+        if tie:
+            for key, case in zip(keys, cases, strict=True):
+                self._accept(key, claim, case)
+            cells = self._cells(claim, cases[0], writer, is_right=True)
+            return ClaimVerdict(status="right", notes=_notes(claim, (tie,)), cells=cells, **common)
+        return self._wrong(claim, keys, cases, common, writer)
+
+    def _wrong(
+        self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], common: dict[str, Any], writer: Writer
+    ) -> ClaimVerdict:
+        shown = next(case for case in cases if not case.is_right)
+        common["entries"] = self._entries(claim, cases, shown, writer)
+        common["cells"] = self._cells(claim, shown, writer)
+        carried = [self._carried(claim, key, case) for key, case in zip(keys, cases, strict=True)]
+        follows = self._follows_from(claim, keys)
+        if follows and all(case.is_right for case in carried):
+            self._keep(claim, keys, cases, None)
+            return ClaimVerdict(status="carried", follows_from=follows, notes=_notes(claim, ()), **common)
+        notes: list[str] = []
+        found = blame(cases, self.solution, self.claimed - {claim.quantity})
+        if found is None and follows and any(
+            not np.array_equal(a.base[claim.quantity], b.base[claim.quantity])
+            for a, b in zip(cases, carried, strict=True)
+        ):
+            found = blame(carried, self.solution, self.claimed - {claim.quantity})
+            if found is not None:
+                notes.append(
+                    f"It also carries forward what is wrong in {self._names(follows)}."
+                )
+        self._keep(claim, keys, cases, found)
+        mistakes: tuple[NamedMistake, ...] = ()
+        if found is not None:
+            where = found.where if found.where != claim.quantity else ""
+            mistakes = tuple(_named(name, where) for name in found.mistakes)
+        return ClaimVerdict(status="wrong", mistakes=mistakes, notes=_notes(claim, tuple(notes)), **common)
+
+    def _names(self, numbers: Sequence[int]) -> str:
+        claims = {claim.number: claim.of for claim in self.worksheet.claims}
+        return " and ".join(f"{claims[number]} (claim {number})" for number in numbers)
+
+    # ---- what is carried forward
+
+    def _carried(self, claim: Claim, key: int, case: Case) -> Case:
+        """The claim where the sheet's earlier wrong values are taken for granted."""
+        wrong = {n: v for n, v in self.student.values.get(key, {}).items() if n != claim.quantity}
+        if not wrong:
+            return case
+        base = case.base.with_given(wrong)
+        if claim.gradient_of is not None:
+            base = self._with_upstream(claim, base)
+        said = stated(claim, base, self.solution, self.symbols) if claim.kind != "formula" else case.stated
+        return case if said is None else Case(base, said, case.axes, case.target)
+
+    def _follows_from(self, claim: Claim, keys: Sequence[int]) -> tuple[int, ...]:
+        """The claims whose wrong values the claim's quantity depends on, without those behind them."""
+        wrong = {name for key in keys for name in self.student.values.get(key, {})}
+        found: set[int] = set()
+        seen, waiting = {claim.quantity}, [claim.quantity]
+        while waiting:
+            calculation = self.solution[waiting.pop()].calculation
+            for name in calculation.reads.values() if calculation is not None else ():
+                if name in seen:
+                    continue
+                seen.add(name)
+                if name in wrong:
+                    found.add(self.student.origin[name])
+                else:
+                    waiting.append(name)
+        return tuple(sorted(found - {claim.number}))
+
+    def _keep(
+        self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], found: Blame | None
+    ) -> None:
+        """Go on with what the sheet states."""
+        if claim.gradient_of is not None:
+            return
+        self.student.origin[claim.quantity] = claim.number
+        for place, (key, case) in enumerate(zip(keys, cases, strict=True)):
+            own = self.student.values.setdefault(key, {})
+            expected = case.base[claim.quantity]
+            if expected is None:
+                continue
+            kept = own.get(claim.quantity, expected)
+            whole = case.axes.to_formula(case.stated.completed(case.axes.to_sheet(kept)))
+            if whole is not None:
+                own[claim.quantity] = whole
+            if found is not None and found.where not in (claim.quantity, *self.claimed):
+                own[found.where] = found.values[place]
+                self.student.origin.setdefault(found.where, claim.number)
+
+    def _accept(self, key: int, claim: Claim, case: Case) -> None:
+        """Go on with another subgradient as with what is right."""
+        expected = case.base[claim.quantity]
+        if expected is None or claim.gradient_of is not None:
+            return
+        whole = case.axes.to_formula(case.stated.completed(case.axes.to_sheet(expected)))
+        if whole is not None:
+            self.bases[key] = self.bases[key].with_given({claim.quantity: whole})
+
+    def _by_ties(self, claim: Claim, cases: Sequence[Case]) -> str:
+        """Why a claim that differs is right all the same; empty where it is not."""
+        if claim.kind == "formula":
+            return ""
+        said = ""
+        for case in cases:
+            if not case.is_right:
+                said = accepted(case, self.solution, self.claimed)
+                if not said:
+                    return ""
+        return said
+
+    # ---- what is said
+
+    def _rounding(self, cases: Sequence[Case]) -> tuple[str, ...]:
+        for case in cases:
+            expected = case.base[case.target]
+            if expected is not None and case.stated.is_rounded(case.axes.to_sheet(expected)):
+                return ("Right to the digits that are written.",)
+        return ()
+
+    def _differing(self, case: Case) -> npt.NDArray[np.bool_]:
+        expected = case.base[case.target]
+        assert expected is not None
+        return np.asarray(~case.stated.agrees(case.axes.to_sheet(expected)), bool)
+
+    def _entries(
+        self, claim: Claim, cases: Sequence[Case], shown: Case, writer: Writer
+    ) -> tuple[WrongEntry, ...]:
+        differs = np.logical_or.reduce([self._differing(case) for case in cases])
+        found = []
+        for number, place in enumerate(map(tuple, np.argwhere(differs).tolist())):
+            case = next(case for case in cases if self._differing(case)[place])
+            expansion = ""
+            if number < _MOST_EXPANDED and not self.convention.is_flipped:
+                expansion = writer.expansion(case.base, claim.quantity, case.axes.place(place))
+            expected = case.base[claim.quantity]
+            assert expected is not None
+            right = expected[case.axes.place(place)]
+            found.append(
+                WrongEntry(
+                    tuple(k + self.symbols.first_index for k in place),
+                    self._given(claim, case, place),
+                    writer.expected(claim, right, expansion),
+                    expansion,
+                )
+            )
+        return tuple(found)
+
+    def _given(self, claim: Claim, case: Case, place: tuple[int, ...]) -> str:
+        entry = claim.entries.get(place)
+        return entry.text if entry is not None else Writer.number(case.stated.values[place])
+
+    def _cells(
+        self, claim: Claim, case: Case, writer: Writer, is_right: bool = False
+    ) -> tuple[tuple[tuple[int, ...], Cell], ...]:
+        if case.stated.values.size > _MOST_CELLS:
+            return ()
+        expected = case.base[claim.quantity]
+        assert expected is not None
+        written, differs = case.axes.to_sheet(expected), self._differing(case)
+        found = []
+        for place in map(tuple, np.argwhere(case.stated.filled).tolist()):
+            index = tuple(k + self.symbols.first_index for k in place)
+            right = is_right or not differs[place]
+            found.append((index, Cell(self._given(claim, case, place), Writer.number(written[place]), right)))
+        return tuple(found)
+
+    # ---- claims that cannot be compared entry by entry
+
+    def _of_other_shape(self, claim: Claim) -> ClaimVerdict:
+        """A claim of another shape, which is wrong where a mistake explains it and else malformed."""
+        axes = self.symbols.axes(claim.quantity)
+        shape = claim.given_shape or ()
+        key = 0 if self._base(0)[claim.quantity] is not None else 1
+        base = self._with_upstream(claim, self._base(key))
+        found = None
+        if all(entry.number is not None for entry in claim.entries.values()) and len(claim.entries) == claim_count(
+            shape
+        ):
+            values = np.zeros(shape)
+            for place, entry in claim.entries.items():
+                values[place] = float(entry.number or 0)
+            found = of_other_shape(values, base, self.solution, self.solution[claim.quantity])
+        if found is None:
+            raise ShapeError(
+                f"claim {claim.number} ({claim.of}): expects shape {shape_text(axes.written_shape)}, "
+                f"got {shape_text(shape)}"
+            )
+        return ClaimVerdict(
+            claim.number,
+            claim.of,
+            _statement(claim),
+            "wrong",
+            (WrongEntry((), size_text(shape), size_text(axes.written_shape)),),
+            len(claim.entries),
+            tuple(_named(name) for name in found[0]),
+            notes=_notes(claim, ("The shape is another than the quantity's.",)),
+            shape=axes.written_shape,
+        )
+
+    def _of_other_indices(self, claim: Claim, common: dict[str, Any]) -> ClaimVerdict:
+        """A claim that alone counts its entries from another number than the sheet."""
+        note = (
+            f"Entries are counted from {claim.index_base} here, and from {self.symbols.first_index} in the rest "
+            f"of the sheet."
+        )
+        return ClaimVerdict(
+            status="wrong", mistakes=(_named("off-by-one"),), notes=_notes(claim, (note,)), **common
+        )
+
+
+def claim_count(shape: Shape) -> int:
+    """How many entries an array of this shape has."""
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _named(mistake: str, where: str = "") -> NamedMistake:
+    return NamedMistake(mistake, MISTAKES[mistake].description, where)
+
+
+def _statement(claim: Claim) -> str:
+    if claim.kind == "formula" and claim.equation is not None:
+        return text(claim.equation)
+    return {"values": "entries" if claim.entries else "values", "function": "function"}.get(claim.kind, claim.kind)
+
+
+def _notes(claim: Claim, notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(notes)
+
+
+def values_of(given: Mapping[str, Fraction]) -> dict[str, float]:
+    """Numbers as floats."""
+    return {name: float(value) for name, value in given.items()}

@@ -1,0 +1,83 @@
+"""Entries in words: a right entry written out under the sheet's names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from closedform.checking.bases import Base
+from closedform.checking.blame import line_of
+from closedform.checking.expansion import Expansion
+from closedform.checking.lines import Line
+from closedform.errors import ClosedformError
+from closedform.solution import Solution
+from closedform.worksheet.claims import Claim
+from closedform.worksheet.symbols import Symbols
+
+Array = npt.NDArray[Any]
+
+_LONGEST = 240
+
+
+class _Named(Expansion):
+    """An expansion whose entries are called as on the sheet."""
+
+    def __init__(
+        self, line: Line, arrays: Mapping[str, Array], symbols: Symbols, reads: Mapping[str, str]
+    ):
+        super().__init__(line, arrays, symbols.first_index)
+        self.symbols, self.reads = symbols, reads
+
+    def name(self, tensor: str, place: tuple[int, ...]) -> str:
+        if tensor not in self.reads:
+            return super().name(tensor, place)
+        axes = self.symbols.axes(self.reads[tensor])
+        return self.symbols.entry_text(self.reads[tensor], tuple(place[axis] for axis in axes.written))
+
+
+class Writer:
+    """Writes entries under the sheet's names."""
+
+    def __init__(self, symbols: Symbols, solution: Solution):
+        self.symbols, self.solution = symbols, solution
+
+    @staticmethod
+    def number(value: Any) -> str:
+        """A number as one writes it."""
+        if isinstance(value, Fraction):
+            return str(value)
+        number = float(value)
+        if number.is_integer() and abs(number) < 1e15:
+            return str(int(number))
+        return f"{number:.6g}"
+
+    def expansion(self, base: Base, quantity: str, place: tuple[int, ...]) -> str:
+        """``1/4·X11 + 1/4·X12 = 1/4·2 + 1/4·3 = 5/4``; empty where it is too long to be read."""
+        own = self.solution[quantity]
+        line = line_of(self.solution, own)
+        if line is None or own.calculation is None:
+            return ""
+        arrays = base.values.read_by(quantity)
+        if arrays is None:
+            return ""
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        for tensor, name in own.calculation.reads.items():
+            value = base.values[name] if name != quantity else None
+            if value is not None:
+                arrays.setdefault(tensor, value)
+        try:
+            found = _Named(line, arrays, self.symbols, own.calculation.reads).entry(place)[1]
+        except (ClosedformError, ArithmeticError, KeyError, TypeError):
+            return ""
+        return found if len(found) <= _LONGEST else ""
+
+    def expected(self, claim: Claim, right: Any, expansion: str) -> str:
+        """What is right, in symbols where the claim is in symbols."""
+        if claim.is_symbolic and expansion:
+            return re.split(r" = (?=[-\d(])", expansion)[0].split(" = ")[0]
+        return self.number(right)
