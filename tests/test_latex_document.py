@@ -103,6 +103,14 @@ def test_long_brackets_and_quotients_can_be_broken():
     assert math_latex(Over(total, n(4))).endswith(r"+ a_{30}\bigr) / 4")
 
 
+def test_a_derivative_among_words_is_no_taller_than_they():
+    slope = Derivative(s("L"), s("w", 1, 2))
+    paragraph = Paragraph(("The gradient ", slope, " is ", Chain((slope, n(2)))))
+    assert r"$\partial L/\partial w_{12}$ is $\frac{\partial L}{" in latex_document(
+        Document("T", (paragraph,))
+    )
+
+
 def test_words_are_escaped():
     assert words(r"_%&#${}~^\<>|") == (
         r"\_\%\&\#\$\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}"
@@ -137,7 +145,7 @@ def test_a_document():
     assert r"$X$" in tex
     assert r"$\xrightarrow[\text{filter F, 2 \ensuremath{\times} 2}]{\text{Conv2d}}$" in tex
     assert (
-        r"{\small \textit{i} = 1, \textit{j} = 1}\\*\hspace*{2em}$\begin{aligned}o_{11} & = "
+        r"{\small \textit{i} = 1, \textit{j} = 1}\\*[2pt]\hspace*{2em}$\begin{aligned}o_{11} & = "
         r"f_{11} \cdot x_{11} + f_{12} \cdot x_{12} + f_{21} \cdot x_{21} + f_{22} \cdot x_{22} \\ & = "
         r"0 \cdot 2 + 3 \cdot 3 + 1 \cdot 3 + (-2) \cdot 1 \\ & = 10\end{aligned}$"
     ) in tex

@@ -30,7 +30,16 @@ from closedform.explanation.line import math_text
 from closedform.explanation.math import Chain, Math, Word
 from closedform.explanation.plain_tables import column_sizes
 from closedform.explanation.reading import continued, section_numbers, sides
-from closedform.explanation.tex import AT_PRODUCT, AT_RELATION, AT_SUM, breakable, math_latex, rows
+from closedform.explanation.tex import (
+    AT_PRODUCT,
+    AT_RELATION,
+    AT_SUM,
+    breakable,
+    inline,
+    inline_latex,
+    math_latex,
+    rows,
+)
 from closedform.explanation.tex_words import code_words, words, words_in_mathematics
 
 __all__ = ["latex_document", "latex_fragment", "math_latex"]
@@ -83,9 +92,7 @@ def _inline(part: str | Math | Code | Strong) -> str:
         return words(part)
     if isinstance(part, Code):
         return rf"\texttt{{{_code(part.text)}}}"
-    return (
-        rf"\textbf{{{words(part.text)}}}" if isinstance(part, Strong) else f"${_breaking(breakable(part))}$"
-    )
+    return rf"\textbf{{{words(part.text)}}}" if isinstance(part, Strong) else f"${_breaking(inline(part))}$"
 
 
 def _code(text: str) -> str:
@@ -235,7 +242,7 @@ def _expansion(e: Expansion) -> str:
         lines += [rf"{phantom} = {_breaking(breakable(side))}" for side in found[1:]]
         caption = [rf"{{\small {_places(e.at)}}}\par\nobreak"] if e.at else []
         return "\n".join([*caption, *(rf"\formula{{{line}}}" for line in lines)])
-    caption_above = rf"{{\small {_places(e.at)}}}\\*" if e.at else ""
+    caption_above = rf"{{\small {_places(e.at)}}}\\*[2pt]" if e.at else ""
     equal = [f"& = {math_latex(side)}" for side in found]
     aligned = r" \\ ".join([math_latex(e.left) + " " + " ".join(equal[:1]), *equal[1:]])
     return rf"{caption_above}\hspace*{{2em}}$\begin{{aligned}}{aligned}\end{{aligned}}$"
@@ -282,7 +289,7 @@ def prose_in_mathematics(prose: Prose) -> str:
         if isinstance(part, str)
         else words_in_mathematics(part.text)
         if isinstance(part, Code | Strong)
-        else math_latex(part)
+        else inline_latex(part)
         for part in prose
     )
 

@@ -26,7 +26,8 @@ def picture_latex(picture: Picture, prose: Callable[[Prose], str]) -> str:
             for array in _panels(grid, bordered_array):
                 note = rf"\\[-5pt] {_note(grid.note)}" if grid.note else ""
                 head = rf"\hbox{{\begin{{tabular}}{{@{{}}c@{{}}}}{prose(grid.title)}{note}\end{{tabular}}}}"
-                parts.append(rf"\mbox{{{sign}$\overset{{{head}}}{{{array}}}$}}")
+                tall = r"\def\arraystretch{1.8}" if r"\frac" in array else ""
+                parts.append(rf"\mbox{{{sign}$\overset{{{head}}}{{{tall}{array}}}$}}")
                 sign = ""
     lines = "\\quad\n".join([*parts, *([sign] if sign else [])])
     return lines + (legend(picture, r"\par{\footnotesize ", r"\par}"))

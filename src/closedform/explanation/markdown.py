@@ -27,7 +27,7 @@ from closedform.explanation.document import (
 from closedform.explanation.latex import aligned_latex, expansion_latex
 from closedform.explanation.line import math_text
 from closedform.explanation.reading import section_numbers
-from closedform.explanation.tex import math_latex
+from closedform.explanation.tex import inline_latex, math_latex
 
 _MARK = {"wrong": " ✗", "right": " ✓"}
 
@@ -76,7 +76,7 @@ def prose_markdown(prose: Prose) -> str:
             line += _code(part.text)
         else:
             line += (
-                f"**{escaped(part.text)}**" if isinstance(part, Strong) else f"${math_latex(part).strip()}$"
+                f"**{escaped(part.text)}**" if isinstance(part, Strong) else f"${inline_latex(part).strip()}$"
             )
     return line
 

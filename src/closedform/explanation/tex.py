@@ -60,6 +60,20 @@ def breakable(math: Math) -> str:
     return _tex(math, ALONE)
 
 
+def inline(math: Math) -> str:
+    """Like `breakable`, for a line of words: a derivative is as low as they are, ``∂L/∂W``."""
+    match bare(math):
+        case Derivative(of, by):
+            return rf"\partial {_closed(of)}/\partial {_closed(by)}"
+        case _:
+            return breakable(math)
+
+
+def inline_latex(math: Math) -> str:
+    """Mathematics as TeX for a line of words."""
+    return _without_breaks(inline(math))
+
+
 def rows(math: Math, width: int) -> list[str]:
     """Mathematics as the rows of ``aligned``: one where it is short, else broken before operators.
 
