@@ -57,7 +57,7 @@ def limits_for(shapes: Iterable[Position]) -> Limits:
     """How much is shown of arrays of these shapes, which are all that a document holds."""
     if sum(map(math.prod, shapes)) <= _LARGE:
         return Limits()
-    return Limits(rows=6, head=4, stack=3, entries=3, terms=8)
+    return Limits(rows=5, head=3, stack=3, entries=3, terms=8)
 
 
 def shown_along(length: int, limits: Limits) -> list[int | None]:

@@ -377,8 +377,11 @@ class QuantityScene:
 
     @property
     def _is_point_wise(self) -> bool:
-        left = self.calculation.equation.left.subscripts
-        return all(access.subscripts == left for access in self.calculation.equation.accesses)
+        """Whether an entry is a product of what stands at its place."""
+        equation = self.calculation.equation
+        return isinstance(equation.right, Times) and not any(
+            isinstance(factor, Plus) for factor in equation.right.factors
+        )
 
     @property
     def _single_sign(self) -> str:

@@ -22,12 +22,15 @@ from closedform.explanation.document import (
     Station,
     Table,
 )
+from closedform.explanation.factors import PROBABILITY, factors
 from closedform.explanation.grids import Position, Shown, grids, plain
 from closedform.explanation.math import Add, Chain, Derivative, Math, Multiply, Negative, Symbol
 from closedform.explanation.plain import math_text
 from closedform.explanation.scenes import QuantityScene, Setting
+from closedform.explanation.specialise import specialised
+from closedform.explanation.writing import Context
 from closedform.formula.notation import text
-from closedform.formula.tree import FIRST, Reduce
+from closedform.formula.tree import FIRST, Access, Expression, Reduce, Times, accesses, times
 from closedform.layers import Layer
 from closedform.solution import Quantity, Solution
 from closedform.summary import count_arithmetic, size_arithmetic
@@ -331,7 +334,53 @@ def chain(setting: Setting) -> Section:
         symbols = [writer.symbol(name) for name in path]
         factors = tuple(Derivative(a, b) for a, b in pairwise(symbols))
         lines.append(Display(Chain((Derivative(symbols[0], symbols[-1]), Multiply(factors)))))
+    lines += _loss_factors(setting)
     return Section(("The chain rule, factor by factor",), tuple(lines), "chain")
+
+
+def _loss_factors(setting: Setting) -> list[Block]:
+    """The first two factors of a fused loss by themselves; their product is the gradient that follows."""
+    solution, writer = setting.writer.solution, setting.writer
+    found = factors(solution)
+    if found is None:
+        return []
+    total = writer.symbol(solution.differentiated)
+    probabilities, output = solution.names["probabilities"], solution.output
+    target = solution.names["target"]
+    lines = []
+    for derived, names, of, by in (
+        (found.loss, {PROBABILITY: probabilities, "T": target}, None, probabilities),
+        (found.activation, {"X": output, "Y": probabilities}, probabilities, output),
+    ):
+        special = specialised(derived.result, derived.sizes)
+        right = special.right
+        if of is not None:
+            right = _divided(right, derived.upstream)
+        if right is None:
+            continue
+        context = Context(names, frozenset(derived.result.indices), derived.sizes)
+        below = tuple(
+            writer.subscript(s, derived.result.indices)
+            for s, n in zip(special.left.subscripts, derived.sizes.shapes[derived.by], strict=True)
+            if n > 1
+        )
+        above = total if of is None else writer.symbol(of, below)
+        left = Derivative(above, writer.symbol(by, below))
+        lines.append(Display(Chain((left, writer.expression(right, context)))))
+    if len(lines) < 2:
+        opening = "The first factor by itself; with the activation's derivative it gives the gradient in "
+    else:
+        opening = "The first two factors by themselves; their product is the gradient in "
+    return [Paragraph((opening, writer.symbol(output), " below:")), *lines]
+
+
+def _divided(right: Expression, upstream: str | None) -> Expression | None:
+    """What the gradient from above is multiplied by; None where it is not one factor."""
+    parts = right.factors if isinstance(right, Times) else (right,)
+    above = [part for part in parts if isinstance(part, Access) and part.tensor == upstream]
+    others = [part for part in parts if part not in above]
+    inside = {access.tensor for part in others for access in accesses(part)}
+    return times(*others) if len(above) == 1 and upstream not in inside else None
 
 
 def _gradient(setting: Setting, quantity: Quantity) -> Section:

@@ -17,6 +17,7 @@ Each step is an equality that a student can read and that evaluation confirms.  
     solve         [A = c*y + r] becomes y = (A-r)/c
     re-index      a sum runs over the entries that are read
     fold          of k consecutive numbers exactly one is divisible by k
+    one fraction  fractions over one denominator, where that is shorter
     take out      a factor that no index of a sum touches stands before it
 """
 
@@ -34,7 +35,7 @@ from closedform.formula.derive.definitions import depending, in_order, written_o
 from closedform.formula.derive.differentiate import Differentiation, rule_and_reason
 from closedform.formula.derive.reasons import Formula, Reason
 from closedform.formula.derive.settings import trivial_settings
-from closedform.formula.derive.simplify import collect, simplify
+from closedform.formula.derive.simplify import collect, one_fraction, simplify
 from closedform.formula.derive.terms import Term, fresh_index, taken_out, total
 from closedform.formula.derive.working import Working, with_few_primes, with_reductions_apart
 from closedform.formula.extents import Sizes
@@ -257,6 +258,7 @@ class _Derivation:
             terms = self.applied("re-index", *rules.reindex(terms, working))
         terms = self.applied("fold", *rules.fold(terms, working, self.original.tensors))
         terms = collect(terms, working.sizes, self.record)
+        terms = one_fraction(terms, working.sizes, self.record)
         outside = Equation(self.left, taken_out(map(working.tidied, terms)))
         if outside != self.steps[-1].equation:
             outside = Equation(self.left, with_few_primes(outside.right, working.outer))

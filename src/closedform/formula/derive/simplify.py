@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from closedform.formula.derive.terms import Term, total
+from closedform.formula.derive.terms import Term, taken_out, total
 from closedform.formula.extents import Sizes
 from closedform.formula.notation import text
 from closedform.formula.subscripts import Polynomial, unprimed
@@ -76,6 +76,42 @@ def collect(terms: Sequence[Term], sizes: Sizes, record: Record) -> list[Term]:
         return list(terms)
     record(shorter, "collect", "Multiplied out, equal terms are added up.")
     return shorter
+
+
+def one_fraction(terms: Sequence[Term], sizes: Sizes, record: Record) -> list[Term]:
+    """Fractions over one denominator, where that is shorter: ``(1-t)/(1-a) - t/a = (a-t)/(a*(1-a))``."""
+    if len(terms) < 2 or any(term.indices for term in terms):
+        return list(terms)
+    divisors: dict[str, Expression] = {}
+    own: list[set[str]] = []
+    for term in terms:
+        below = [f.base for f in term.factors if isinstance(f, Power) and f.exponent < 0]
+        simple = all(f.exponent == -1 for f in term.factors if isinstance(f, Power) and f.exponent < 0)
+        keys = {canonical(base) for base in below}
+        if not simple or len(keys) < len(below) or not all(_may_cancel(base, sizes) for base in below):
+            return list(terms)
+        divisors |= {canonical(base): base for base in below}
+        own.append(keys)
+    if len(divisors) < 2:
+        return list(terms)
+    raised = [
+        Term.of(
+            (),
+            [
+                *(f for f in term.factors if not is_divisor(f)),
+                *(base for key, base in divisors.items() if key not in keys),
+            ],
+        )
+        for term, keys in zip(terms, own, strict=True)
+    ]
+    above = collected(raised, sizes)
+    if not above:
+        return list(terms)
+    joined = Term.of((), [taken_out(above), *(power(base, -1) for base in divisors.values())])
+    if len(text(joined.expression)) >= len(text(total(terms))):
+        return list(terms)
+    record([joined], "one fraction", "Over a common denominator, equal terms are added up.")
+    return [joined]
 
 
 def cancelled(term: Term, sizes: Sizes) -> Term:
