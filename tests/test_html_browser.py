@@ -255,8 +255,16 @@ def axe(pytestconfig):
     return axe_source(pytestconfig.cache.mkdir("axe"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("name", "address"), [("sheet", "#o12"), ("many", ""), ("two", "")])
+@pytest.mark.parametrize(
+    ("name", "address", "scheme"),
+    [
+        ("sheet", "#o12", "light"),
+        ("sheet", "#o12", "dark"),
+        ("many", "#m11", "light"),
+        ("many", "", "dark"),
+        ("two", "", "dark"),
+    ],
+)
 def test_axe_finds_nothing(opened, axe, name, address, scheme):
     page = opened(name, address, color_scheme=scheme)
     page.evaluate(axe)

@@ -10,7 +10,7 @@ from closedform.explanation.html_words import inline, prose
 from closedform.explanation.line import ALONE, TERM, bare, math_text, written
 from closedform.explanation.markup import element, escape, opening
 from closedform.explanation.math import Marked, Math, Numeral, Word
-from closedform.explanation.mathml import is_raised, is_tall, mathml, sign
+from closedform.explanation.mathml import is_deep, is_raised, is_tall, mathml, sign
 
 __all__ = ["Naming", "expansions", "picture"]
 
@@ -23,14 +23,17 @@ CLAIMS = {"right": " (right)", "wrong": " (wrong)"}
 
 def picture(shown: Picture, lefts: dict[str, Math], naming: Naming) -> str:
     """Grids side by side; `lefts` are the symbols of the entries that are written out, for who hears them."""
-    items = []
+    items: list[str] = []
+    before = ""  # a sign stays with the array that follows it
     for item in shown.items:
         if isinstance(item, str):
-            items.append(element("span", escape(item), class_="op", aria_hidden="true"))
-        else:
-            tables = (_grid(grid, lefts, naming) for grid in item)
-            items.append(element("div", *tables, class_="stack" if len(item) > 1 else "array"))
-    return element("div", *items, class_="grids")
+            before += element("span", escape(item), class_="op", aria_hidden="true")
+            continue
+        tables = (_grid(grid, lefts, naming) for grid in item)
+        array = element("div", *tables, class_="stack" if len(item) > 1 else "array")
+        items.append(element("div", before, array, class_="next") if before else array)
+        before = ""
+    return element("div", *items, before, class_="grids")
 
 
 def _grid(grid: Grid, lefts: dict[str, Math], naming: Naming) -> str:
@@ -140,6 +143,7 @@ def _expansion(shown: Expansion) -> str:
         "tall": any(map(is_tall, upper)),
         "raised": any(map(is_raised, upper)),
         "high": any(map(is_tall, lower)),
+        "deep": any(map(is_deep, lower)),
     }
     equals = sign("=")
     sides = []

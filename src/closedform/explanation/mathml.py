@@ -30,7 +30,7 @@ from closedform.explanation.math import (
     Word,
 )
 
-__all__ = ["GREEK", "in_line", "is_raised", "is_tall", "mathml", "pieces", "sign"]
+__all__ = ["GREEK", "in_line", "is_deep", "is_raised", "is_tall", "mathml", "pieces", "sign"]
 
 ALONE, TERM, FACTOR, CLOSED = range(4)  # how tightly the place where something stands binds
 
@@ -104,6 +104,11 @@ def is_tall(math: Math | None) -> bool:
             return any(map(is_tall, _inside(math)))
 
 
+def is_deep(math: Math | None) -> bool:
+    """Whether something in it is a fraction of more than two numbers."""
+    return isinstance(math, Derivative | Over) or any(map(is_deep, _inside(math)))
+
+
 def is_raised(math: Math | None) -> bool:
     """Whether something in it stands above the line: a layer's number, a power."""
     match math:
@@ -111,6 +116,8 @@ def is_raised(math: Math | None) -> bool:
             return above != ""
         case Raised():
             return True
+        case Derivative(above, below) | Over(above, below):
+            return is_raised(above) or is_raised(below)
         case _:
             return any(map(is_raised, _inside(math)))
 
