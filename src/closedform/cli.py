@@ -1,6 +1,7 @@
 """The command ``closedform``.
 
-Exit codes: 0 done, 1 failed (with one sentence), 2 wrong usage.
+Exit codes: 0 done, 1 failed (with one sentence), 2 wrong usage.  Of ``check``: 0 right, 1 wrong, 2 where a
+sheet cannot be read or judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _DATA_SETS = ("digits",)
 _MODEL = "model.safetensors"
 _THREADS = 1  # products this small gain nothing from a second thread, and lose much on a busy machine
+_WIDEST = 100  # columns of a text
+_PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">"})
 _VALIDATION_SHARE = 10  # one example in ten is kept from training to watch it
 
 
@@ -158,7 +162,104 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", metavar="N", type=_whole(1, 1 << 12), help="default: all processors")
     bench.add_argument("--json", metavar="FILE", type=_path, help="write the figures there too")
     bench.set_defaults(run=_bench)
+
+    explain = commands.add_parser(
+        "explain", help="write out the solution of a network or a worksheet", allow_abbrev=False
+    )
+    explain.add_argument(
+        "file", metavar="FILE.toml", type=_path, help="a worksheet, or a network without numbers"
+    )
+    explain.add_argument("--layer", metavar="NAME", help="one layer only, by its name or position")
+    explain.add_argument("--wrt", metavar="W", help="one gradient only, by the quantity's name or key")
+    explain.add_argument(
+        "--first-index", metavar="N", type=int, choices=(0, 1), help="count entries from 0 or 1"
+    )
+    _add_output(explain, tuple(_EXPLAINED))
+    explain.set_defaults(run=_explain)
+
+    check = commands.add_parser(
+        "check", help="mark the claims of a worksheet: exit code 0 right, 1 wrong", allow_abbrev=False
+    )
+    check.add_argument("file", metavar="FILE.toml", type=_path, help="a worksheet")
+    _add_output(check, ("text", "json", "html"))
+    check.set_defaults(run=_check)
     return parser
+
+
+def _add_output(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
+    parser.add_argument("--format", choices=formats, help="default: by the name after --out, else text")
+    parser.add_argument("--out", metavar="FILE", type=_path, help="write there instead of printing")
+    parser.set_defaults(formats=formats)
+
+
+def _format(options: argparse.Namespace) -> str:
+    """The format that was asked for, or that the output file's name shows."""
+    if options.format is not None:
+        return str(options.format)
+    suffix = options.out.suffix.lower().lstrip(".") if options.out is not None else ""
+    known = {"tex": "latex", "htm": "html"}
+    found = known.get(suffix, suffix)
+    return found if found in options.formats else "text"
+
+
+def _deliver(text: str, options: argparse.Namespace) -> None:
+    """Print what was made, or write it whole."""
+    from closedform.files import write_file
+    from closedform.summary import writable
+
+    if options.out is None:
+        shown = text.rstrip("\n")
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        if "✓".encode(encoding, "ignore") == b"":
+            shown = shown.translate(_PLAIN_MARKS)
+        print(writable(shown, sys.stdout))
+        return
+    write_file(options.out, (text.rstrip("\n") + "\n").encode(), f"{options.file.stem}.{_format(options)}")
+
+
+def _width() -> int:
+    """The columns of the terminal, from 40 to 100; 100 where there is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return _WIDEST
+    return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+
+
+_EXPLAINED: dict[str, Callable[[Any], str]] = {
+    "text": lambda document: document.text(_width()),
+    "latex": lambda document: document.latex(),
+    "html": lambda document: document.html(),
+    "ipynb": lambda document: document.notebook(),
+    "md": lambda document: document.markdown(),
+}
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from closedform.explanation.explain import explain_worksheet
+    from closedform.worksheet import read_worksheet
+
+    worksheet = read_worksheet(options.file)
+    document = explain_worksheet(worksheet, options.layer, options.wrt, options.first_index)
+    _deliver(_EXPLAINED[_format(options)](document), options)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from closedform.checking.sheet import check_sheet
+    from closedform.worksheet import read_worksheet
+
+    try:
+        worksheet = read_worksheet(options.file)
+        if not worksheet.claims:
+            raise FileError(f"{options.file}: states nothing: add a [[claim]]")
+        try:
+            verdict = check_sheet(worksheet)
+        except ClosedformError as error:
+            raise FileError(f"{options.file}: {error}") from None
+        made = {"text": lambda: verdict.text(_width()), "json": verdict.to_json, "html": verdict.html}
+        _deliver(made[_format(options)](), options)
+    except ClosedformError as error:
+        return _failed(str(error)) + 1
+    return 0 if verdict.right else 1
 
 
 def _train(options: argparse.Namespace) -> int:

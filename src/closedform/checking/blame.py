@@ -101,7 +101,9 @@ def arrays_of(base: Base, solution: Solution, quantity: Quantity) -> dict[str, A
     return found
 
 
-def blame(cases: Sequence[Case], solution: Solution, claimed: Collection[str]) -> Blame | None:
+def blame(
+    cases: Sequence[Case], solution: Solution, claimed: Collection[str], with_pairs: bool = True
+) -> Blame | None:
     """The mistake that explains every entry of a wrong claim in every case; None where there is none.
 
     Parameters
@@ -112,6 +114,8 @@ def blame(cases: Sequence[Case], solution: Solution, claimed: Collection[str]) -
         The network's quantities.
     claimed
         Quantities that the sheet has stated before: lines behind them are not looked into.
+    with_pairs
+        Whether two mistakes together are looked for where one alone explains nothing.
     """
     target = cases[0].target
     own = solution[target]
@@ -126,7 +130,7 @@ def blame(cases: Sequence[Case], solution: Solution, claimed: Collection[str]) -
         found = _in_line(cases, solution, quantity, budget)
         if found is not None:
             return found
-    return _two_in_line(cases, solution, own)
+    return _two_in_line(cases, solution, own) if with_pairs and _mostly_wrong(cases) else None
 
 
 class _Budget:
@@ -169,7 +173,8 @@ def _in_line(cases: Sequence[Case], solution: Solution, quantity: Quantity, budg
     for variant in variants(line):
         if not budget.allows(cost):
             break
-        if fitting and min(place for place, _ in fitting) <= rank(variant.mistake):
+        place = _place(variant.mistake, cases[first])
+        if fitting and min(fitted for fitted, _ in fitting) <= place:
             continue
         values: list[Array] = []
         order = [first, *(k for k in range(len(cases)) if k != first)]
@@ -181,8 +186,13 @@ def _in_line(cases: Sequence[Case], solution: Solution, quantity: Quantity, budg
         else:
             put_back = dict(zip(order, values, strict=True))
             found = tuple(put_back[k] for k in range(len(cases)))
-            fitting.append((rank(variant.mistake), Blame(variant.mistakes, quantity.name, found)))
+            fitting.append((place, Blame(variant.mistakes, quantity.name, found)))
     return min(fitting, key=lambda one: one[0])[1] if fitting else None
+
+
+def _place(mistake: str, case: Case) -> int:
+    """The place of a mistake in order of preference; of a single entry, a subscript comes first."""
+    return -1 if mistake == "off-by-one" and case.stated.filled.sum() == 1 else rank(mistake)
 
 
 def _explains(case: Case, solution: Solution, quantity: Quantity, value: Array, line: Line) -> bool:
@@ -246,6 +256,16 @@ def _with_updated(
         if quantity.name not in {"d" + name for name in new}:  # an update needs its own gradient first
             changed[quantity.name] = replace(calculation, reads=reads)
     return base.with_calculations(changed)[target]
+
+
+def _mostly_wrong(cases: Sequence[Case]) -> bool:
+    """Whether half of the entries differ or more; two mistakes that leave most of them right are slips."""
+    case = next(case for case in cases if not case.is_right)
+    expected = case.base[case.target]
+    if expected is None:
+        return False
+    differing = int((~case.stated.agrees(case.axes.to_sheet(expected))).sum())
+    return 2 * differing >= int(case.stated.filled.sum())
 
 
 def _two_in_line(cases: Sequence[Case], solution: Solution, quantity: Quantity) -> Blame | None:

@@ -17,8 +17,8 @@ from closedform.worksheet.claims import Claim
 from closedform.worksheet.sheet import Worksheet
 
 _FLIPPED = (
-    "Kernels are turned by 180° before they are laid on the input, in the whole solution: a convolution in the "
-    "strict sense."
+    "Kernels are turned by 180° before they are laid on the input, in the whole solution: a convolution in "
+    "the strict sense."
 )
 
 
@@ -59,27 +59,27 @@ def _scales(worksheet: Worksheet) -> Iterator[tuple[Fraction, str]]:
     if loss is None:
         return
     if batch > 1:
-        yield Fraction(batch), "The loss is the sum over the examples, not their mean, in the whole solution."
+        yield Fraction(batch), "The loss is the sum over the examples, not their mean."
     if isinstance(loss, MeanSquaredError):
         outputs = math.prod(worksheet.architecture.output_shape)
         if outputs > 1:
             yield (
                 Fraction(batch * outputs),
-                "The loss is the sum of the squared differences, not their mean, in the whole solution.",
+                "The loss is the sum of the squared differences, not their mean.",
             )
             yield (
                 Fraction(outputs),
-                "The loss is the mean over the examples of sums over the outputs, in the whole solution.",
+                "The loss is the mean over the examples of sums over the outputs.",
             )
         yield (
             Fraction(batch * outputs, 2),
-            "The loss is half the sum of the squared differences, in the whole solution.",
+            "The loss is half the sum of the squared differences.",
         )
-        yield Fraction(1, 2), "The loss is half the mean squared error, in the whole solution."
+        yield Fraction(1, 2), "The loss is half the mean squared error."
         if outputs > 1:
             yield (
                 Fraction(outputs, 2),
-                "The loss is half the mean over the examples of sums over the outputs, in the whole solution.",
+                "The loss is half the mean over the examples of sums over the outputs.",
             )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,10 @@ import numpy.typing as npt
 from closedform.checking.bases import STANDARD, Base, Convention, Numbers, one_hot
 from closedform.checking.blame import Blame, Case, blame, of_other_shape
 from closedform.checking.conventions import followed
-from closedform.checking.mistakes import MISTAKES
-from closedform.checking.sheet_verdict import Cell, ClaimVerdict, NamedMistake, SheetVerdict, WrongEntry
+from closedform.checking.sheet_verdict import Cell, SheetVerdict, StepVerdict, WrongEntry
 from closedform.checking.sizes import judged_size, size_text
-from closedform.checking.stated import Stated, stated
-from closedform.checking.subgradients import accepted
+from closedform.checking.stated import stated
+from closedform.checking.subgradients import accepted, without_ties
 from closedform.checking.writing import Writer
 from closedform.errors import ShapeError
 from closedform.formula.extents import Shape
@@ -85,7 +83,7 @@ class _Marking:
             conventions = (*conventions, self.worksheet.index_note)
         return SheetVerdict(self.worksheet.title, tuple(found), conventions, self.worksheet.first_index)
 
-    def judged(self, claim: Claim) -> ClaimVerdict:
+    def judged(self, claim: Claim) -> StepVerdict:
         """The verdict on one claim."""
         if claim.kind in ("size", "count"):
             return self._sized(claim)
@@ -95,11 +93,16 @@ class _Marking:
 
     # ---- sizes and counts
 
-    def _sized(self, claim: Claim) -> ClaimVerdict:
+    def _sized(self, claim: Claim) -> StepVerdict:
         right = judged_size(claim, self.solution, self.symbols, {})
-        common: dict[str, Any] = {"number": claim.number, "name": claim.of, "statement": claim.kind, "count": 1}
+        common: dict[str, Any] = {
+            "number": claim.number,
+            "name": claim.of,
+            "statement": claim.kind,
+            "compared": 1,
+        }
         if right.is_right:
-            return ClaimVerdict(status="right", notes=_notes(claim, right.notes), **common)
+            return StepVerdict(status="right", notes=_notes(claim, right.notes), **common)
         entry = WrongEntry((), right.given, right.expected, self._arithmetic(claim))
         common["entries"] = (entry,) if right.given != right.expected else ()
         status, follows = "wrong", tuple[int, ...]()
@@ -109,11 +112,11 @@ class _Marking:
                 status, follows = "carried", self._shape_origins(claim)
         if claim.kind == "size":
             self._keep_shape(claim)
-        mistakes = tuple(_named(name) for name in right.mistakes) if status == "wrong" else ()
-        return ClaimVerdict(
+        mistakes = right.mistakes if status == "wrong" else ()
+        return StepVerdict(
             status=status,  # type: ignore[arg-type]
             mistakes=mistakes,
-            follows_from=follows,
+            follows_from=self._names(follows),
             notes=_notes(claim, right.notes),
             **common,
         )
@@ -124,7 +127,9 @@ class _Marking:
         if claim.kind == "count" or quantity.calculation is None:
             shape = quantity.shape
             return f"{'·'.join(map(str, shape))} = {claim_count(shape)}" if len(shape) > 1 else ""
-        found = [line for line in quantity.calculation.sizes.arithmetic.values() if "//" in line or "-" in line]
+        found = [
+            line for line in quantity.calculation.sizes.arithmetic.values() if "//" in line or "-" in line
+        ]
         if found:
             return found[-1].replace("*", "·")
         read = next(iter(quantity.calculation.reads.values()), "")
@@ -174,10 +179,10 @@ class _Marking:
         if claim.gradient_of is not None:
             own = [0] if self._with_upstream(claim, self._base(0))[claim.quantity] is not None else []
         if claim.kind in ("formula", "function"):
-            return own + [100, 101, 102]
+            return [*own, 100, 101, 102]
         if not own:
             return [1, 2, 3]
-        return own + [100, 101] if claim.is_symbolic and self.numbers.is_smooth else own
+        return [*own, 100, 101] if claim.is_symbolic and self.numbers.is_smooth else own
 
     def _with_upstream(self, claim: Claim, base: Base) -> Base:
         if claim.gradient_of is None:
@@ -186,7 +191,7 @@ class _Marking:
         place = self.symbols.axes(name).place(written)
         return base.with_given({"d" + name: one_hot(self.solution, name, place)})
 
-    def _valued(self, claim: Claim) -> ClaimVerdict:
+    def _valued(self, claim: Claim) -> StepVerdict:
         axes = self.symbols.axes(claim.quantity)
         keys: list[int] = []
         cases: list[Case] = []
@@ -194,6 +199,8 @@ class _Marking:
             base = self._with_upstream(claim, self._base(key))
             said = stated(claim, base, self.solution, self.symbols)
             if said is not None and base[claim.quantity] is not None:
+                if claim.kind in ("formula", "function"):
+                    said = without_ties(said, base, self.solution, self.solution[claim.quantity], axes)
                 keys.append(key)
                 cases.append(Case(base, said, axes, claim.quantity))
         if not cases:
@@ -204,61 +211,75 @@ class _Marking:
             "number": claim.number,
             "name": claim.of,
             "statement": _statement(claim),
-            "count": count,
-            "shape": axes.written_shape,
+            "compared": count,
+            "shape": axes.written_shape[len(claim.place) :],
         }
         if claim.index_base is not None:
             return self._of_other_indices(claim, common)
         if all(case.is_right for case in cases):
             notes = _notes(claim, self._rounding(cases))
             cells = self._cells(claim, cases[0], writer)
-            return ClaimVerdict(status="right", notes=notes, cells=cells, **common)
+            return StepVerdict(status="right", notes=notes, cells=cells, **common)
         tie = self._by_ties(claim, cases)
         if tie:
             for key, case in zip(keys, cases, strict=True):
                 self._accept(key, claim, case)
             cells = self._cells(claim, cases[0], writer, is_right=True)
-            return ClaimVerdict(status="right", notes=_notes(claim, (tie,)), cells=cells, **common)
+            return StepVerdict(status="right", notes=_notes(claim, (tie,)), cells=cells, **common)
         return self._wrong(claim, keys, cases, common, writer)
 
     def _wrong(
         self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], common: dict[str, Any], writer: Writer
-    ) -> ClaimVerdict:
+    ) -> StepVerdict:
         shown = next(case for case in cases if not case.is_right)
         common["entries"] = self._entries(claim, cases, shown, writer)
         common["cells"] = self._cells(claim, shown, writer)
-        carried = [self._carried(claim, key, case) for key, case in zip(keys, cases, strict=True)]
         follows = self._follows_from(claim, keys)
-        if follows and all(case.is_right for case in carried):
-            self._keep(claim, keys, cases, None)
-            return ClaimVerdict(status="carried", follows_from=follows, notes=_notes(claim, ()), **common)
+        carried: list[Case] = []
+        for origins in self._ways(follows):
+            carried = [self._carried(claim, k, case, origins) for k, case in zip(keys, cases, strict=True)]
+            if all(case.is_right for case in carried):
+                self._keep(claim, keys, cases, None)
+                names = self._names(sorted(origins & set(follows)))
+                return StepVerdict(status="carried", follows_from=names, notes=_notes(claim, ()), **common)
         notes: list[str] = []
         found = blame(cases, self.solution, self.claimed - {claim.quantity})
-        if found is None and follows and any(
-            not np.array_equal(a.base[claim.quantity], b.base[claim.quantity])
-            for a, b in zip(cases, carried, strict=True)
-        ):
-            found = blame(carried, self.solution, self.claimed - {claim.quantity})
+        if found is None and carried and self._are_apart(cases, carried):
+            found = blame(carried, self.solution, self.claimed - {claim.quantity}, with_pairs=False)
             if found is not None:
-                notes.append(
-                    f"It also carries forward what is wrong in {self._names(follows)}."
-                )
+                notes.append(f"It carries forward what is wrong in {' and '.join(self._names(follows))} too.")
         self._keep(claim, keys, cases, found)
-        mistakes: tuple[NamedMistake, ...] = ()
         if found is not None:
-            where = found.where if found.where != claim.quantity else ""
-            mistakes = tuple(_named(name, where) for name in found.mistakes)
-        return ClaimVerdict(status="wrong", mistakes=mistakes, notes=_notes(claim, tuple(notes)), **common)
+            common["mistakes"] = found.mistakes
+            common["where"] = found.where if found.where != claim.quantity else ""
+        return StepVerdict(status="wrong", notes=_notes(claim, tuple(notes)), **common)
 
-    def _names(self, numbers: Sequence[int]) -> str:
+    def _ways(self, follows: Sequence[int]) -> list[set[int]]:
+        """Which earlier claims may be carried forward: each alone, and at last all that are wrong."""
+        if not follows:
+            return []
+        alone = [{number} for number in follows] if len(follows) > 1 else []
+        return [*alone, set(self.student.origin.values())]
+
+    def _names(self, numbers: Sequence[int]) -> tuple[str, ...]:
         claims = {claim.number: claim.of for claim in self.worksheet.claims}
-        return " and ".join(f"{claims[number]} (claim {number})" for number in numbers)
+        return tuple(claims[number] for number in numbers)
+
+    @staticmethod
+    def _are_apart(cases: Sequence[Case], carried: Sequence[Case]) -> bool:
+        """Whether what is carried forward changes what the claim is compared with."""
+        for case, other in zip(cases, carried, strict=True):
+            one, two = case.base[case.target], other.base[case.target]
+            if one is not None and two is not None and not np.array_equal(one, two):
+                return True
+        return False
 
     # ---- what is carried forward
 
-    def _carried(self, claim: Claim, key: int, case: Case) -> Case:
-        """The claim where the sheet's earlier wrong values are taken for granted."""
-        wrong = {n: v for n, v in self.student.values.get(key, {}).items() if n != claim.quantity}
+    def _carried(self, claim: Claim, key: int, case: Case, origins: Collection[int]) -> Case:
+        """The claim where the wrong values of earlier claims are taken for granted."""
+        own = self.student.values.get(key, {})
+        wrong = {n: v for n, v in own.items() if n != claim.quantity and self.student.origin[n] in origins}
         if not wrong:
             return case
         base = case.base.with_given(wrong)
@@ -284,9 +305,7 @@ class _Marking:
                     waiting.append(name)
         return tuple(sorted(found - {claim.number}))
 
-    def _keep(
-        self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], found: Blame | None
-    ) -> None:
+    def _keep(self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], found: Blame | None) -> None:
         """Go on with what the sheet states."""
         if claim.gradient_of is not None:
             return
@@ -343,24 +362,42 @@ class _Marking:
         self, claim: Claim, cases: Sequence[Case], shown: Case, writer: Writer
     ) -> tuple[WrongEntry, ...]:
         differs = np.logical_or.reduce([self._differing(case) for case in cases])
+        fixed = self._fixed(claim, cases)
         found = []
         for number, place in enumerate(map(tuple, np.argwhere(differs).tolist())):
             case = next(case for case in cases if self._differing(case)[place])
             expansion = ""
             if number < _MOST_EXPANDED and not self.convention.is_flipped:
-                expansion = writer.expansion(case.base, claim.quantity, case.axes.place(place))
+                expansion = writer.expansion(case.base, claim.quantity, case.axes.place(place), fixed)
             expected = case.base[claim.quantity]
             assert expected is not None
             right = expected[case.axes.place(place)]
             found.append(
                 WrongEntry(
-                    tuple(k + self.symbols.first_index for k in place),
+                    self._index(claim, place),
                     self._given(claim, case, place),
                     writer.expected(claim, right, expansion),
-                    expansion,
+                    "" if claim.is_symbolic else expansion,
                 )
             )
         return tuple(found)
+
+    def _index(self, claim: Claim, place: tuple[int, ...]) -> tuple[int, ...]:
+        """An entry's place in what the claim is about, as the sheet counts it."""
+        return tuple(k + self.symbols.first_index for k in place[len(claim.place) :])
+
+    def _fixed(self, claim: Claim, cases: Sequence[Case]) -> frozenset[str]:
+        """What a claim in symbols reads that is the same for all numbers."""
+        calculation = self.solution[claim.quantity].calculation
+        if not claim.is_symbolic or calculation is None or len(cases) < 2:
+            return frozenset()
+        found = set()
+        for name in set(calculation.reads.values()) - {claim.quantity}:
+            values = [case.base[name] for case in cases]
+            first = values[0]
+            if first is not None and all(v is not None and np.array_equal(v, first) for v in values):
+                found.add(name)
+        return frozenset(found)
 
     def _given(self, claim: Claim, case: Case, place: tuple[int, ...]) -> str:
         entry = claim.entries.get(place)
@@ -376,23 +413,23 @@ class _Marking:
         written, differs = case.axes.to_sheet(expected), self._differing(case)
         found = []
         for place in map(tuple, np.argwhere(case.stated.filled).tolist()):
-            index = tuple(k + self.symbols.first_index for k in place)
+            index = self._index(claim, place)
             right = is_right or not differs[place]
             found.append((index, Cell(self._given(claim, case, place), Writer.number(written[place]), right)))
         return tuple(found)
 
     # ---- claims that cannot be compared entry by entry
 
-    def _of_other_shape(self, claim: Claim) -> ClaimVerdict:
+    def _of_other_shape(self, claim: Claim) -> StepVerdict:
         """A claim of another shape, which is wrong where a mistake explains it and else malformed."""
         axes = self.symbols.axes(claim.quantity)
         shape = claim.given_shape or ()
         key = 0 if self._base(0)[claim.quantity] is not None else 1
         base = self._with_upstream(claim, self._base(key))
         found = None
-        if all(entry.number is not None for entry in claim.entries.values()) and len(claim.entries) == claim_count(
-            shape
-        ):
+        if all(entry.number is not None for entry in claim.entries.values()) and len(
+            claim.entries
+        ) == claim_count(shape):
             values = np.zeros(shape)
             for place, entry in claim.entries.items():
                 values[place] = float(entry.number or 0)
@@ -402,27 +439,25 @@ class _Marking:
                 f"claim {claim.number} ({claim.of}): expects shape {shape_text(axes.written_shape)}, "
                 f"got {shape_text(shape)}"
             )
-        return ClaimVerdict(
+        return StepVerdict(
             claim.number,
             claim.of,
             _statement(claim),
             "wrong",
             (WrongEntry((), size_text(shape), size_text(axes.written_shape)),),
             len(claim.entries),
-            tuple(_named(name) for name in found[0]),
+            found[0],
             notes=_notes(claim, ("The shape is another than the quantity's.",)),
             shape=axes.written_shape,
         )
 
-    def _of_other_indices(self, claim: Claim, common: dict[str, Any]) -> ClaimVerdict:
+    def _of_other_indices(self, claim: Claim, common: dict[str, Any]) -> StepVerdict:
         """A claim that alone counts its entries from another number than the sheet."""
         note = (
-            f"Entries are counted from {claim.index_base} here, and from {self.symbols.first_index} in the rest "
-            f"of the sheet."
+            f"Entries are counted from {claim.index_base} here, and from {self.symbols.first_index} in the "
+            f"rest of the sheet."
         )
-        return ClaimVerdict(
-            status="wrong", mistakes=(_named("off-by-one"),), notes=_notes(claim, (note,)), **common
-        )
+        return StepVerdict(status="wrong", mistakes=("off-by-one",), notes=_notes(claim, (note,)), **common)
 
 
 def claim_count(shape: Shape) -> int:
@@ -430,20 +465,13 @@ def claim_count(shape: Shape) -> int:
     return int(np.prod(shape, dtype=np.int64))
 
 
-def _named(mistake: str, where: str = "") -> NamedMistake:
-    return NamedMistake(mistake, MISTAKES[mistake].description, where)
-
-
 def _statement(claim: Claim) -> str:
     if claim.kind == "formula" and claim.equation is not None:
         return text(claim.equation)
-    return {"values": "entries" if claim.entries else "values", "function": "function"}.get(claim.kind, claim.kind)
+    return {"values": "entries" if claim.entries else "values", "function": "function"}.get(
+        claim.kind, claim.kind
+    )
 
 
 def _notes(claim: Claim, notes: Sequence[str]) -> tuple[str, ...]:
     return tuple(notes)
-
-
-def values_of(given: Mapping[str, Fraction]) -> dict[str, float]:
-    """Numbers as floats."""
-    return {name: float(value) for name, value in given.items()}

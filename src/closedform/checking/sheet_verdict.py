@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from closedform.checking.mistakes import MISTAKES
+
 Status = Literal["right", "wrong", "carried"]
 
 _MOST_SHOWN = 400  # entries that differ, in a report
@@ -20,14 +22,14 @@ class WrongEntry:
         Its place as the sheet counts it; empty for a single number.
     given, expected
         What is stated, and what is right.
-    terms
+    expansion
         The right entry written out: ``1/4·X11 + 1/4·X12 = 1/4·2 + 1/4·3 = 5/4``; empty where it is too long.
     """
 
     index: tuple[int, ...]
     given: str
     expected: str
-    terms: str = ""
+    expansion: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -35,31 +37,8 @@ class WrongEntry:
             "index": list(self.index),
             "given": self.given,
             "expected": self.expected,
-            "terms": self.terms,
+            "expansion": self.expansion,
         }
-
-
-@dataclass(frozen=True)
-class NamedMistake:
-    """A mistake that explains every entry of a claim.
-
-    Attributes
-    ----------
-    id
-        Its name, ``"pool-factor-missing"``.
-    description
-        What was done and what is right, in a sentence.
-    where
-        The quantity in whose calculation it was made, where that is not the claim's own.
-    """
-
-    id: str
-    description: str
-    where: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"id": self.id, "description": self.description, "where": self.where}
 
 
 @dataclass(frozen=True)
@@ -72,7 +51,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class ClaimVerdict:
+class StepVerdict:
     """The verdict on one claim.
 
     Attributes
@@ -87,12 +66,15 @@ class ClaimVerdict:
         ``right``, ``wrong``, or ``carried``: right given what is wrong before it.
     entries
         The entries that differ, in order.
-    count
+    compared
         How many entries are stated.
     mistakes
-        What explains all of them, where something does.
+        What explains every entry: the name of the mistake, or of the two; `closedform.checking.MISTAKES` has
+        a sentence for each.
+    where
+        The quantity in whose calculation it was made, where that is not the claim's own.
     follows_from
-        The numbers of the earlier claims whose mistakes it carries forward.
+        The names of the earlier claims whose mistakes it carries forward.
     notes
         What else is to be said.
     shape
@@ -106,22 +88,36 @@ class ClaimVerdict:
     statement: str
     status: Status
     entries: tuple[WrongEntry, ...] = ()
-    count: int = 0
-    mistakes: tuple[NamedMistake, ...] = ()
-    follows_from: tuple[int, ...] = ()
+    compared: int = 0
+    mistakes: tuple[str, ...] = ()
+    where: str = ""
+    follows_from: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     cells: tuple[tuple[tuple[int, ...], Cell], ...] = ()
 
     @property
-    def is_right(self) -> bool:
+    def right(self) -> bool:
         """Whether nothing in it is wrong."""
         return self.status == "right"
 
     @property
-    def mistake(self) -> str | None:
-        """The name of the mistake; None where none was found."""
-        return self.mistakes[0].id if self.mistakes else None
+    def carried(self) -> bool:
+        """Whether it is right given what is wrong before it: an error carried forward."""
+        return self.status == "carried"
+
+    @property
+    def differing(self) -> int:
+        """How many entries differ."""
+        return len(self.entries)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was done and what is right, for each mistake."""
+        return tuple(MISTAKES[mistake].description for mistake in self.mistakes)
+
+    def __bool__(self) -> bool:
+        return self.right
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -129,11 +125,14 @@ class ClaimVerdict:
             "number": self.number,
             "name": self.name,
             "statement": self.statement,
+            "right": self.right,
             "status": self.status,
-            "stated": self.count,
-            "differing": len(self.entries),
+            "compared": self.compared,
+            "differing": self.differing,
             "entries": [entry.to_dict() for entry in self.entries[:_MOST_SHOWN]],
-            "mistakes": [mistake.to_dict() for mistake in self.mistakes],
+            "mistakes": list(self.mistakes),
+            "sentences": list(self.sentences),
+            "where": self.where,
             "follows_from": list(self.follows_from),
             "notes": list(self.notes),
         }
@@ -147,7 +146,7 @@ class SheetVerdict:
     ----------
     title
         The sheet's.
-    claims
+    steps
         The verdict on each claim, in order.
     conventions
         Conventions other than the library's that the whole solution follows, each in a sentence.
@@ -156,41 +155,46 @@ class SheetVerdict:
     """
 
     title: str
-    claims: tuple[ClaimVerdict, ...]
+    steps: tuple[StepVerdict, ...]
     conventions: tuple[str, ...] = ()
     first_index: int = 1
 
     @property
-    def is_right(self) -> bool:
+    def right(self) -> bool:
         """Whether every claim is right."""
-        return all(claim.is_right for claim in self.claims)
+        return all(step.right for step in self.steps)
 
     def __bool__(self) -> bool:
-        return self.is_right
+        return self.right
 
     @property
-    def first_wrong(self) -> ClaimVerdict | None:
-        """The first claim that is wrong; None where all are right."""
-        return next((claim for claim in self.claims if not claim.is_right), None)
+    def first_wrong_step(self) -> StepVerdict | None:
+        """The verdict on the first claim that is wrong; None where all are right."""
+        return next((step for step in self.steps if not step.right), None)
 
-    def __getitem__(self, name: str) -> ClaimVerdict:
-        """The verdict on the last claim about a quantity."""
-        found = [claim for claim in self.claims if claim.name == name]
+    @property
+    def first_wrong(self) -> str | None:
+        """The name of the first claim that is wrong; None where all are right."""
+        step = self.first_wrong_step
+        return None if step is None else step.name
+
+    def __getitem__(self, name: str) -> StepVerdict:
+        """The verdict on the last claim of a name."""
+        found = [step for step in self.steps if step.name == name]
         if not found:
             raise KeyError(name)
         return found[-1]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        first = self.first_wrong
         return {
             "format_version": 1,
             "title": self.title,
-            "right": self.is_right,
-            "first_wrong": None if first is None else first.number,
+            "right": self.right,
+            "first_wrong": self.first_wrong,
             "first_index": self.first_index,
             "conventions": list(self.conventions),
-            "claims": [claim.to_dict() for claim in self.claims],
+            "steps": [step.to_dict() for step in self.steps],
         }
 
     def to_json(self) -> str:

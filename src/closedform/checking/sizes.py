@@ -55,7 +55,8 @@ def judged_size(claim: Claim, solution: Solution, symbols: Symbols, arrived: dic
     Parameters
     ----------
     arrived
-        Shapes of one example after a layer, by its position, that the sheet has stated.  Empty for what is right.
+        Shapes of one example after a layer, by its position, that the sheet has stated; empty for what is
+        right.
     """
     quantity = solution[claim.quantity]
     shape = _shape(quantity, solution, arrived)
@@ -87,7 +88,7 @@ def _has_batch(quantity: Quantity, solution: Solution) -> bool:
 
 
 def shape_of_layer(position: int, solution: Solution, arrived: dict[int, Shape]) -> Shape | None:
-    """The shape of one example after a layer, from the last stated shape before it; None where it does not fit."""
+    """The shape of one example after a layer, from the last stated shape before it; None where none fits."""
     architecture = solution.architecture
     start = max((place for place in arrived if place < position), default=-1)
     shape = arrived.get(start, architecture.shapes[0])
@@ -136,7 +137,7 @@ def _judged_count(
             notes = (f"The arithmetic {claim.arithmetic} does not come to {size}.",)
         return Sized(given, expected, not notes, (), notes)
     if quantity.role == "parameter" and quantity.layer is not None:
-        every = [q for q in solution.parameters_of(quantity.layer)]
+        every = solution.parameters_of(quantity.layer)
         if len(every) > 1 and claim.count == sum(math.prod(q.shape) for q in every):
             return Sized(given, expected, False, (), ("The bias was counted too.",))
     return Sized(given, expected, False)

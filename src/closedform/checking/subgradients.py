@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from closedform.checking.bases import Base
 from closedform.checking.blame import Case, arrays_of, line_of
 from closedform.checking.compare import Tolerance
+from closedform.checking.stated import Stated
 from closedform.checking.ties import accepted_by_ties, windows_of
 from closedform.formula.tree import Function, walk
 from closedform.solution import Quantity, Solution, Values
+from closedform.worksheet.axes import Axes
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +40,23 @@ def accepted(case: Case, solution: Solution, claimed: Collection[str]) -> str:
     if len(tied) > 1 and _some_choices(case, tied):
         return " ".join(dict.fromkeys(_sentence(solution, gradient) for gradient, _ in tied))
     return ""
+
+
+def without_ties(said: Stated, base: Base, solution: Solution, quantity: Quantity, axes: Axes) -> Stated:
+    """What a formula states but for windows with several largest entries: it holds where they differ."""
+    line = line_of(solution, quantity)
+    if line is None or quantity.role != "gradient" or quantity.tensor != "X":
+        return said
+    known = line.completed(arrays_of(base, solution, quantity))
+    windows = windows_of(line, known)
+    if windows is None:
+        return said
+    tied = np.zeros(quantity.shape, bool)
+    for row in np.flatnonzero(windows.tied.sum(1) > 1):
+        tied.ravel()[windows.places[row][windows.inside[row]]] = True
+    if tied.all() or base.flipped:
+        return said
+    return Stated(said.values, said.filled & ~axes.to_sheet(tied), said.within)
 
 
 def _sentence(solution: Solution, gradient: Quantity) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy.typing as npt
 
 from closedform.checking.bases import Base
 from closedform.checking.blame import line_of
-from closedform.checking.expansion import Expansion
+from closedform.checking.expansion import Expansion, Term
 from closedform.checking.lines import Line
 from closedform.errors import ClosedformError
+from closedform.formula.tree import Access
 from closedform.solution import Solution
 from closedform.worksheet.claims import Claim
 from closedform.worksheet.symbols import Symbols
@@ -28,10 +28,24 @@ class _Named(Expansion):
     """An expansion whose entries are called as on the sheet."""
 
     def __init__(
-        self, line: Line, arrays: Mapping[str, Array], symbols: Symbols, reads: Mapping[str, str]
+        self,
+        line: Line,
+        arrays: Mapping[str, Array],
+        symbols: Symbols,
+        reads: Mapping[str, str],
+        fixed: Collection[str],
     ):
         super().__init__(line, arrays, symbols.first_index)
-        self.symbols, self.reads = symbols, reads
+        self.symbols, self.reads, self.fixed = symbols, reads, fixed
+
+    def _read(self, access: Access, names: dict[str, int | Fraction]) -> list[Term]:
+        found = super()._read(access, names)
+        if self.reads.get(access.tensor) not in self.fixed:
+            return found
+        numbers = [term.value for term in found]
+        if any(not isinstance(number, Fraction) for number in numbers):
+            return found
+        return [Term(number, (), ()) for number in numbers if isinstance(number, Fraction) and number]
 
     def name(self, tensor: str, place: tuple[int, ...]) -> str:
         if tensor not in self.reads:
@@ -56,8 +70,13 @@ class Writer:
             return str(int(number))
         return f"{number:.6g}"
 
-    def expansion(self, base: Base, quantity: str, place: tuple[int, ...]) -> str:
-        """``1/4·X11 + 1/4·X12 = 1/4·2 + 1/4·3 = 5/4``; empty where it is too long to be read."""
+    def expansion(
+        self, base: Base, quantity: str, place: tuple[int, ...], fixed: Collection[str] = ()
+    ) -> str:
+        """``1/4·X11 + 1/4·X12 = 1/4·2 + 1/4·3 = 5/4``; empty where it is too long to be read.
+
+        Quantities of `fixed` are written as the numbers that they are.
+        """
         own = self.solution[quantity]
         line = line_of(self.solution, own)
         if line is None or own.calculation is None:
@@ -71,7 +90,7 @@ class Writer:
             if value is not None:
                 arrays.setdefault(tensor, value)
         try:
-            found = _Named(line, arrays, self.symbols, own.calculation.reads).entry(place)[1]
+            found = _Named(line, arrays, self.symbols, own.calculation.reads, fixed).entry(place)[1]
         except (ClosedformError, ArithmeticError, KeyError, TypeError):
             return ""
         return found if len(found) <= _LONGEST else ""
@@ -79,5 +98,5 @@ class Writer:
     def expected(self, claim: Claim, right: Any, expansion: str) -> str:
         """What is right, in symbols where the claim is in symbols."""
         if claim.is_symbolic and expansion:
-            return re.split(r" = (?=[-\d(])", expansion)[0].split(" = ")[0]
+            return expansion.split(" = ")[0]
         return self.number(right)

@@ -61,9 +61,10 @@ class Values:
             before = len(affected)
             for quantity in self.solution.quantities:
                 calculation = changed.calculation(quantity.name)
-                if quantity.name not in changed._given and calculation is not None:
-                    if affected & set(calculation.reads.values()):
-                        affected.add(quantity.name)
+                if quantity.name in changed._given or calculation is None:
+                    continue
+                if affected & set(calculation.reads.values()):
+                    affected.add(quantity.name)
         for name, value in self._known.items():
             if name not in affected:
                 changed._known[name] = value

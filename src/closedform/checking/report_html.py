@@ -1,0 +1,131 @@
+"""The verdict on a sheet as one page that needs nothing else: no script, no font, no file beside it."""
+
+from __future__ import annotations
+
+from html import escape
+
+from closedform.checking.report import MARKS, entry_name, explanations, headline, is_formula, summary
+from closedform.checking.sheet_verdict import Cell, SheetVerdict, StepVerdict
+
+_WORDS = {"right": "right", "wrong": "wrong", "carried": "carried forward"}
+_MOST_ROWS = 40
+_STYLE = """
+.cf-check { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1c1c1e; background: #fff; }
+.cf-check h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
+.cf-check h2 { font-size: 1.1rem; margin: 0; }
+.cf-check section { border: 1px solid #d0d0d5; border-left-width: .4rem; border-radius: .4rem;
+  padding: .8rem 1rem; margin: 1rem 0; }
+.cf-check .right { border-left-color: #2e7d32; }
+.cf-check .wrong { border-left-color: #b3261e; }
+.cf-check .carried { border-left-color: #8a6100; }
+.cf-check .status { font-weight: 600; margin-left: .6rem; }
+.cf-check code { font: .95em ui-monospace, monospace; overflow-wrap: anywhere; }
+.cf-check .grids { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: .8rem 0; }
+.cf-check table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.cf-check caption { text-align: left; font-size: .85rem; color: #55555c; padding-bottom: .2rem; }
+.cf-check td, .cf-check th { border: 1px solid #d0d0d5; padding: .2rem .6rem; text-align: right; }
+.cf-check .list td, .cf-check .list th { text-align: left; vertical-align: top; }
+.cf-check .differs { background: #fbe9e7; outline: 2px solid #b3261e; outline-offset: -2px;
+  font-weight: 600; }
+.cf-check .differs::before { content: "✗ "; }
+.cf-check .open { color: #8a8a90; }
+@media (prefers-color-scheme: dark) {
+  .cf-check { color: #e8e8ea; background: #1c1c1e; }
+  .cf-check section, .cf-check td, .cf-check th { border-color: #48484d; }
+  .cf-check .differs { background: #4a1f1b; outline-color: #ff8a80; }
+  .cf-check caption { color: #a8a8b0; }
+}
+@media (prefers-color-scheme: dark) { html { background: #1c1c1e; } }
+"""
+
+
+def html(verdict: SheetVerdict) -> str:
+    """A whole page."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(verdict.title)}: {'right' if verdict.right else 'wrong'}</title>\n"
+        f"</head>\n<body>\n{fragment(verdict)}\n</body>\n</html>\n"
+    )
+
+
+def fragment(verdict: SheetVerdict) -> str:
+    """The verdict to stand in a page or a notebook."""
+    parts = [
+        f"<style>{_STYLE}</style>",
+        '<main class="cf-check">',
+        f"<h1>{escape(verdict.title)}</h1>",
+        f'<p role="status">{escape(summary(verdict))}</p>',
+        *(f"<p>{escape(convention)}</p>" for convention in verdict.conventions),
+        *map(_step, verdict.steps),
+        "</main>",
+    ]
+    return "\n".join(parts)
+
+
+def _step(step: StepVerdict) -> str:
+    mark = f"{MARKS[step.status]} {_WORDS[step.status]}"
+    parts = [
+        f'<section class="{step.status}" aria-label="claim {step.number}: {_WORDS[step.status]}">',
+        f'<h2>{step.number}. <code>{escape(step.name)}</code><span class="status">{mark}</span></h2>',
+    ]
+    if is_formula(step):
+        parts.append(f"<p><code>{escape(step.statement)}</code></p>")
+    if not step.right:
+        parts.append(f"<p>{escape(headline(step))[:1].upper()}{escape(headline(step))[1:]}.</p>")
+    parts += [f"<p><strong>{escape(sentence)}</strong></p>" for sentence in explanations(step)]
+    parts += [f"<p>{escape(note)}</p>" for note in step.notes]
+    if step.cells and len(step.shape) <= 4:
+        parts.append(_grids(step))
+    if step.entries:
+        parts.append(_entries(step))
+    parts.append("</section>")
+    return "\n".join(parts)
+
+
+def _grids(step: StepVerdict) -> str:
+    """What is stated, and beside it what is right where something differs."""
+    cells = dict(step.cells)
+    grids = [_grid(step, cells, "given")]
+    if any(not cell.is_right for cell in cells.values()):
+        grids.append(_grid(step, cells, "expected"))
+    return f'<div class="grids">{"".join(grids)}</div>'
+
+
+def _grid(step: StepVerdict, cells: dict[tuple[int, ...], Cell], side: str) -> str:
+    """Rows and columns of the last two axes; what is before them is written in front of each block."""
+    columns = sorted({index[-1:] for index in cells})
+    rows: list[str] = []
+    before: tuple[int, ...] | None = None
+    for row in sorted({index[:-1] for index in cells}):
+        if len(row) > 1 and row[:-1] != before:
+            before = row[:-1]
+            label = f"{step.name}[{','.join(map(str, before))},…]"
+            rows.append(f'<tr><th colspan="{len(columns)}" scope="rowgroup">{escape(label)}</th></tr>')
+        rows.append(f"<tr>{''.join(_cell(cells.get(row + column), side) for column in columns)}</tr>")
+    return f"<table><caption>{side}</caption>{''.join(rows)}</table>"
+
+
+def _cell(cell: Cell | None, side: str) -> str:
+    if cell is None:
+        return '<td class="open">–</td>'
+    if side == "given" and not cell.is_right:
+        title = escape(f"expected {cell.expected}", quote=True)
+        return f'<td class="differs" title="{title}">{escape(cell.given)}</td>'
+    return f"<td>{escape(cell.given if side == 'given' else cell.expected)}</td>"
+
+
+def _entries(step: StepVerdict) -> str:
+    rows = []
+    for entry in step.entries[:_MOST_ROWS]:
+        terms = f"<code>{escape(entry.expansion)}</code>" if entry.expansion else ""
+        rows.append(
+            f"<tr><td><code>{escape(entry_name(step, entry))}</code></td><td>{escape(entry.given)}</td>"
+            f"<td>{escape(entry.expected)}</td><td>{terms}</td></tr>"
+        )
+    rest = step.differing - len(step.entries[:_MOST_ROWS])
+    if rest > 0:
+        rows.append(f'<tr><td colspan="4">and {rest} more</td></tr>')
+    head = "<tr><th>entry</th><th>given</th><th>expected</th><th>in its terms</th></tr>"
+    return f'<table class="list"><caption>entries that differ</caption>{head}{"".join(rows)}</table>'
