@@ -75,14 +75,13 @@ class Expansion:
         self.line, self.origin = line, origin
         self.arrays = {name: np.asarray(array) for name, array in line.completed(arrays).items()}
         self.defined = {definition.left.tensor for definition in line.definitions}
-        self.is_large = False
+        self.count = 0  # of terms, in all entries together
 
     def entry(self, place: tuple[int, ...]) -> tuple[Value, str]:
         """The value at a place, and ``1/4·x11 + 1/4·x12 = 1/4·3 + 1/4·4 = 7/4``."""
         names: dict[str, int | Fraction] = dict(self.line.sizes.values)
         for subscript, position in zip(self.line.equation.left.subscripts, place, strict=True):
             names.update(self._solved(subscript, position))
-        self.count = 0
         terms = self._terms(self.line.equation.right, names)
         if terms is None:
             return self._whole(place), ""

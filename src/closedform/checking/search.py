@@ -12,14 +12,17 @@ import numpy.typing as npt
 
 from closedform.checking.compare import Tolerance
 from closedform.checking.lines import Line
-from closedform.checking.mistakes import rank
-from closedform.checking.rewrites import Variant, variants
+from closedform.checking.mistakes import MISTAKES, rank
+from closedform.checking.rewrites import OFF_BY_ONE, Variant, variants
 from closedform.errors import ClosedformError
 from closedform.formula.extents import Shape
 
 Array = npt.NDArray[Any]
 
-_MOST_COMBINATIONS = 1200
+_MOST_COMBINATIONS = 500
+_LATER = {  # every pair is tried in one order only
+    one: {two for two in MISTAKES if rank(two) > rank(one) and two != OFF_BY_ONE} for one in MISTAKES
+}
 _FEWEST_ENTRIES = 3  # fewer entries that differ are explained by some combination of two all too easily
 
 
@@ -111,15 +114,26 @@ def _explained(case: Judged, mistakes: tuple[str, ...]) -> bool:
 
 
 def _pairs(singles: Sequence[Variant], shape: Shape) -> Iterator[Variant]:
-    """Combinations of two, what is off by one last; only those that have the claim's shape."""
-    late = "off-by-one"
-    ordered = sorted((v for v in singles if v.mistake != late), key=lambda v: rank(v.mistake))
-    for with_late in (False, True):
-        for one in ordered:
-            wanted = None if not with_late else {late}
-            for two in variants(one.line, wanted):
-                is_late = two.mistake == late
-                if is_late != with_late or rank(two.mistake) <= rank(one.mistake):
-                    continue
-                if two.line.shape == shape:
-                    yield Variant((one.mistake, two.mistake), two.line)
+    """Combinations of two that have the claim's shape.
+
+    One form of each mistake with one form of each other comes first, then every form with every form, and
+    last what is off by one.
+    """
+    ordered = sorted((v for v in singles if v.mistake != OFF_BY_ONE), key=lambda v: rank(v.mistake))
+    firsts = {(v.mistake, v.line.shape): v for v in reversed(ordered)}
+    for one in sorted(firsts.values(), key=lambda v: rank(v.mistake)):
+        seen: set[str] = set()
+        for pair in _seconds(one, _LATER[one.mistake], shape):
+            if pair.mistake not in seen:
+                seen.add(pair.mistake)
+                yield pair
+    for one in ordered:
+        yield from _seconds(one, _LATER[one.mistake], shape)
+    for one in ordered:
+        yield from _seconds(one, {OFF_BY_ONE}, shape)
+
+
+def _seconds(one: Variant, later: set[str], shape: Shape) -> Iterator[Variant]:
+    for two in variants(one.line, later):
+        if two.line.shape == shape:
+            yield Variant((one.mistake, two.mistake), two.line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from closedform.checking.lines import Line
 from closedform.checking.rewrites.parts import (
     Rewrites,
+    each_term,
     fresh,
     lone,
     readers,
@@ -74,6 +75,8 @@ def summed(line: Line) -> Rewrites:
         found = readers(right, index)
         every = renamed(right, {index: lone(new)})
         yield "channels-summed", line.rewritten(summed_over(every, [new]))
+        if line.wrt is None and roles.biases:
+            yield "channels-summed", line.rewritten(_summed_beside_bias(right, index, new))
         for access in found if len(found) > 1 else []:
             alone = replaced(right, access, _renamed_access(access, index, lone(new)))
             yield "channels-summed", line.rewritten(summed_over(alone, [new]))
@@ -103,6 +106,17 @@ def _summed_apart(line: Line) -> Rewrites:
 
 def _renamed_access(access: Access, index: str, new: Polynomial) -> Access:
     return Access(access.tensor, tuple(s.substitute({index: new}) for s in access.subscripts))
+
+
+def _summed_beside_bias(right: Expression, index: str, new: str) -> Expression:
+    """The sum over channels of every term but the bias."""
+
+    def summed_term(term: Expression) -> Expression:
+        if isinstance(term, Access):
+            return term
+        return summed_over(renamed(term, {index: lone(new)}), [new])
+
+    return each_term(right, summed_term)
 
 
 def _of_bias(line: Line) -> bool:

@@ -44,8 +44,11 @@ def _choices(kernels: Sequence[str]) -> list[list[str]]:
 
 def _turned(right: Expression, indices: Sequence[str], tensors: Sequence[str] | None = None) -> Expression:
     """With these indices, primed or not, counted from the other end in the tensors' subscripts."""
+    of_kernel = tensors is not None  # whose other subscripts say where the window lies
 
     def turned(_: Access, subscript: Polynomial) -> Polynomial:
+        if of_kernel and not subscript.lone:
+            return subscript
         return subscript.substitute(
             {
                 name: extent(unprimed(name)) - 1 - lone(name)
