@@ -1,5 +1,9 @@
 """Convolutional networks in which a layer is one line of index notation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from closedform.architecture import Architecture
 from closedform.data.digits import load_digits
 from closedform.errors import (
@@ -39,6 +43,12 @@ from closedform.network import Network, load
 from closedform.training.history import History
 from closedform.training.optimisers import SGD, Adam, AdamW, Optimizer
 
+if TYPE_CHECKING:
+    from closedform.checking.check import check
+    from closedform.checking.verdict import Verdict
+    from closedform.explanation.document import Document
+    from closedform.explanation.explain import explain
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -53,6 +63,7 @@ __all__ = [
     "DataError",
     "Dense",
     "DepthwiseConv2d",
+    "Document",
     "Dropout",
     "FileError",
     "Flatten",
@@ -78,6 +89,31 @@ __all__ = [
     "Softmax",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "Verdict",
+    "check",
+    "explain",
     "load",
     "load_digits",
 ]
+
+# imported when they are first asked for: teaching is not needed to train
+_TEACHING = {
+    "Document": "closedform.explanation.document",
+    "Verdict": "closedform.checking.verdict",
+    "check": "closedform.checking.check",
+    "explain": "closedform.explanation.explain",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _TEACHING:
+        raise AttributeError(f"module 'closedform' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(_TEACHING[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -99,10 +99,11 @@ def _drawn(quantity: Quantity, generator: np.random.Generator) -> Array:
 
 def _objective(solution: Solution, values: Values) -> float:
     """What is differentiated: the loss, or the output weighted by the gradient that comes from above."""
-    value = values[solution.differentiated]
+    has_loss = solution.architecture.loss is not None
+    value = values[solution.differentiated if has_loss else solution.output]
     if value is None:
-        raise ValueError(f"{solution.differentiated} has no value")
-    if solution.architecture.loss is not None:
+        raise ValueError("what is differentiated has no value")
+    if has_loss:
         return float(value)
     upstream = values["d" + solution.output]
     weight = 1.0 if upstream is None else upstream.astype(np.float64)

@@ -107,7 +107,7 @@ def explain(
     batch = 1 if x is None else batch_of(x, architecture.input_shape)
     rate = None if learning_rate is None else _rate(learning_rate)
     wanted = [wrt] if isinstance(wrt, str) else wrt
-    solution = Solution(architecture, batch, names, wanted, rate)
+    solution = Solution(architecture, batch, names, wanted, rate, dy is None)
     exact = exact and sum(math.prod(quantity.shape) for quantity in solution.quantities) <= _MOST_EXACT
     given = {}
     if x is not None:
@@ -158,7 +158,12 @@ def explain_worksheet(
     wanted = [wrt] if isinstance(wrt, str) else wrt
     if wanted is not None:
         solution = Solution(
-            solution.architecture, solution.batch, solution.given, wanted, solution.learning_rate
+            solution.architecture,
+            solution.batch,
+            solution.given,
+            wanted,
+            solution.learning_rate,
+            solution.differentiates_output,
         )
         given = {name: value for name, value in given.items() if name in solution}
     first = worksheet.first_index if first_index is None else first_index

@@ -49,6 +49,7 @@ from closedform.formula.tree import (
     FIRST,
     MAX,
     SUM,
+    ZERO,
     Access,
     Equation,
     Expression,
@@ -136,32 +137,38 @@ class QuantityScene:
 
     # ---- the derivation
 
-    def derivation(self) -> Derivation:
-        """The steps, each with its reason; those that change nothing at these sizes are left out."""
+    def derivation(self, *, own: bool = True) -> Derivation:
+        """The steps, each with its reason.
+
+        Parameters
+        ----------
+        own
+            With this network's numbers, and without the steps that change nothing at its sizes; else in the
+            layer's own symbols.
+        """
         derived = self.calculation.derivation
         if derived is None:
             raise ValueError(f"{self.quantity.name} is not derived")
         steps: list[Step] = []
         last: Equation | None = None
-        given = [step for step in derived.steps if step.rule != "settings"]
+        given = [step for step in derived.steps if step.rule != "settings" or not own]
         for step in given:
-            special = self.special(step.equation)
-            if special == last or isinstance(special.right, Jacobian):  # ∂L/∂x = ∂L/∂x
+            line = self.special(step.equation) if own else step.equation
+            if line == last or isinstance(line.right, Jacobian):  # ∂L/∂x = ∂L/∂x
                 continue
-            last = special
-            is_end = step is given[-1] and not self._turned
-            steps.append(self._step(step.rule, special, step.equation, self.reason(step.reason), is_end))
+            last = line
+            is_end = own and step is given[-1] and not self._turned
+            steps.append(self._step(step.rule, line, self.reason(step.reason, own=own), own, is_end))
         if self._turned is not None:
-            special = self.special(self._turned)
-            steps.append(self._step("rename", special, self._turned, self._turning_reason(), True))
+            line = self.special(self._turned) if own else self._turned
+            steps.append(self._step("rename", line, self._turning_reason(own), own, own))
         for definition in self.calculation.definitions:
-            special = self.special(definition)
-            context = self.context(definition, own=True)
-            steps.append(Step("where", self.writer.line(special, context), ()))
+            line = self.special(definition) if own else definition
+            steps.append(self._step("where", line, (), own, False))
         return Derivation(tuple(steps))
 
-    def _step(self, rule: str, special: Equation, original: Equation, reason: Prose, is_end: bool) -> Step:
-        return Step(rule, self.writer.line(special, self.context(original, own=True, parts=is_end)), reason)
+    def _step(self, rule: str, line: Equation, reason: Prose, own: bool, is_end: bool) -> Step:
+        return Step(rule, self.writer.line(line, self.context(line, own=own, parts=is_end)), reason)
 
     @cached_property
     def _turned(self) -> Equation | None:
@@ -187,14 +194,15 @@ class QuantityScene:
         equation = Equation(derived.result.left, turn(derived.result.right))
         return None if equation == derived.result else equation
 
-    def _turning_reason(self) -> Prose:
+    def _turning_reason(self, own: bool) -> Prose:
         recipe = self.recipe
         found: list[Inline] = ["Count the window from its other end: "]
         for index in recipe.backwards if recipe else ():
             extent = self.calculation.sizes.extent(index)
             if extent == 1:
                 continue
-            value = Polynomial.of(extent - 1) - Polynomial.of(index + "'")
+            last = Polynomial.of(extent) if own else Polynomial.of(extent_of(index))
+            value = last - 1 - Polynomial.of(index + "'")
             found += [", "] if len(found) > 1 else []
             found.append(self._equality(Polynomial.of(index), value))
         rotated = [o.tensor for o in recipe.operands if any(o.rotate)] if recipe else []
@@ -210,18 +218,22 @@ class QuantityScene:
         return found
 
     def _equality(self, left: Polynomial, right: Polynomial) -> Math:
-        indices = left.names | right.names
+        indices = self._indices_in(left) | self._indices_in(right)
         return Chain((self.writer.subscript(left, indices), self.writer.subscript(right, indices)))
 
-    def reason(self, reason: Reason) -> Prose:
-        """A step's reason in this network's names and numbers."""
+    def _indices_in(self, value: Polynomial) -> frozenset[str]:
         sizes = self.calculation.sizes
-        numbers = {n: Polynomial.of(Fraction(v)) for n, v in sizes.values.items()}
+        return frozenset(n for n in value.names if sizes.knows(n) and n not in sizes.settings)
+
+    def reason(self, reason: Reason, *, own: bool = True) -> Prose:
+        """A step's reason in this network's names, and in its numbers or the layer's symbols."""
+        sizes = self.calculation.sizes
+        numbers = {n: Polynomial.of(Fraction(v)) for n, v in sizes.values.items()} if own else {}
         found: list[Inline] = []
         skipped = False
         for piece in reason.pieces:
             if isinstance(piece, Equality):
-                single = {n for n in piece.left.names | piece.right.names if self._is_single(n)}
+                single = {n for n in piece.left.names | piece.right.names if own and self._is_single(n)}
                 if piece.left.names and piece.left.names <= single:
                     skipped = True
                     continue
@@ -229,21 +241,21 @@ class QuantityScene:
                 found.append(self._equality(piece.left, right.substitute(_zeros(single))))
                 skipped = False
             elif isinstance(piece, Subscript):
-                found.append(self.writer.subscript(piece.value.substitute(numbers), piece.value.names))
+                found.append(self.writer.subscript(piece.value.substitute(numbers), self._indices_in(piece.value)))
             elif isinstance(piece, Formula):
-                found.append(self._formula(piece))
+                found.append(self._formula(piece, own))
             elif piece == ", " and (skipped or (found and found[-1] == ", ")):
                 continue
             else:
                 found += self.words(piece)
         return tuple(found)
 
-    def _formula(self, piece: Formula) -> Math:
-        if isinstance(piece.formula, Equation):
-            return self.writer.line(self.special(piece.formula), self.context(piece.formula, own=True))
-        equation = self.special(Equation(piece.formula, Number(Polynomial.of(0))))
-        context = self.context(self.calculation.equation, own=True)
-        return self.writer.expression(equation.left, context)
+    def _formula(self, piece: Formula, own: bool) -> Math:
+        is_line = isinstance(piece.formula, Equation)
+        whole = piece.formula if isinstance(piece.formula, Equation) else Equation(piece.formula, ZERO)
+        line = self.special(whole) if own else whole
+        context = self.context(whole, own=own)
+        return self.writer.line(line, context) if is_line else self.writer.expression(line.left, context)
 
     def _whole(self, tensor: str) -> Math:
         name = self.names.get(tensor)

@@ -182,7 +182,7 @@ def _forward_layer(setting: Setting, position: int) -> Section:
             "note",
         ),
     ]
-    blocks += [Paragraph(("With the sizes of this network:",)), scene.forward(f"scene-{key}")]
+    blocks += [Paragraph(("With the sizes here:",)), scene.forward(f"scene-{key}")]
     title: Prose = (*_layer_title(solution, position), ": ", setting.writer.symbol(quantity.name))
     return Section(title, tuple(blocks), key)
 
@@ -218,7 +218,7 @@ def loss(setting: Setting) -> Section:
         blocks += _given(setting, [q for q in solution.quantities if q.role == "target"])
     scene = QuantityScene(setting, solution[solution.differentiated])
     blocks += [Paragraph(("The loss, in general:",)), Display(scene.general())]
-    blocks += [Paragraph(("With the sizes of this network:",)), scene.forward("scene-loss")]
+    blocks += [Paragraph(("With the sizes here:",)), scene.forward("scene-loss")]
     return Section(("The loss",), tuple(blocks), "loss")
 
 
@@ -387,7 +387,11 @@ def _gradient(setting: Setting, quantity: Quantity) -> Section:
     scene = QuantityScene(setting, quantity)
     key = f"gradient-{quantity.name.removeprefix('d')}"
     title: Prose = ("Gradient in ", setting.writer.symbol(quantity.name.removeprefix("d")))
-    return Section(title, (scene.backward(f"scene-{key}"),), key)
+    blocks: list[Block] = []
+    if len(setting.writer.solution.architecture.layers) <= 1:
+        blocks += [Paragraph(("In general:",)), scene.derivation(own=False)]
+        blocks.append(Paragraph(("With the sizes here:",)))
+    return Section(title, (*blocks, scene.backward(f"scene-{key}")), key)
 
 
 # ---- what was kept

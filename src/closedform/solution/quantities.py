@@ -99,6 +99,9 @@ class Solution:
         The names or keys of the parameters, and of the input, whose gradients are wanted; None for all.
     learning_rate
         What gradient descent multiplies the gradients by; None where it stays a symbol.
+    differentiates_output
+        Whether an output of one number is itself differentiated where there is no loss; else something that
+        follows it is.
 
     Raises
     ------
@@ -113,8 +116,10 @@ class Solution:
         names: Mapping[str, str] | None = None,
         wrt: Collection[str] | None = None,
         learning_rate: Fraction | float | None = None,
+        differentiates_output: bool = True,
     ):
         self.architecture, self.batch, self.learning_rate = architecture, batch, learning_rate
+        self.differentiates_output = differentiates_output
         self.names = keys.quantity_names(architecture, names or {})
         self.given = dict(names or {})
         self._found: dict[str, Quantity] = {}
@@ -169,16 +174,19 @@ class Solution:
 
     @property
     def differentiated(self) -> str:
-        """What the gradients are gradients of: the loss, or the output where there is none."""
-        return self.names.get(keys.LOSS, self.output)
+        """What the gradients are gradients of.
+
+        The loss; without one the output where it is one number, else a loss L that is not known.
+        """
+        if keys.LOSS in self.names:
+            return self.names[keys.LOSS]
+        return self.output if self.is_output_differentiated else "L"
 
     @property
     def is_output_differentiated(self) -> bool:
         """Whether there is no loss and the output of each example is one number, which is differentiated."""
-        count = 1
-        for extent in self.architecture.output_shape:
-            count *= extent
-        return self.architecture.loss is None and count == 1
+        is_one = all(extent == 1 for extent in self.architecture.output_shape)
+        return self.differentiates_output and self.architecture.loss is None and is_one
 
     def output_of(self, position: int) -> str:
         """The name of a layer's output; of -1 the input."""
