@@ -241,7 +241,9 @@ class QuantityScene:
                 found.append(self._equality(piece.left, right.substitute(_zeros(single))))
                 skipped = False
             elif isinstance(piece, Subscript):
-                found.append(self.writer.subscript(piece.value.substitute(numbers), self._indices_in(piece.value)))
+                found.append(
+                    self.writer.subscript(piece.value.substitute(numbers), self._indices_in(piece.value))
+                )
             elif isinstance(piece, Formula):
                 found.append(self._formula(piece, own))
             elif piece == ", " and (skipped or (found and found[-1] == ", ")):

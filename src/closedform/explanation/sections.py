@@ -353,9 +353,7 @@ def _loss_factors(setting: Setting) -> list[Block]:
         (found.activation, {"X": output, "Y": probabilities}, probabilities, output),
     ):
         special = specialised(derived.result, derived.sizes)
-        right = special.right
-        if of is not None:
-            right = _divided(right, derived.upstream)
+        right = special.right if of is None else _divided(special.right, derived.upstream)
         if right is None:
             continue
         context = Context(names, frozenset(derived.result.indices), derived.sizes)

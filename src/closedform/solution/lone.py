@@ -18,17 +18,17 @@ class LoneLoss(Architecture):
             self.loss.check_input(self.input_shape)
 
     @property
-    def labels(self) -> tuple[str, ...]:  # type: ignore[override]
+    def labels(self) -> tuple[str, ...]:
         """None."""
         return ()
 
     @property
-    def shapes(self) -> tuple[Shape, ...]:  # type: ignore[override]
+    def shapes(self) -> tuple[Shape, ...]:
         """The input's."""
         return (self.input_shape,)
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:  # type: ignore[override]
+    def parameters(self) -> tuple[Parameter, ...]:
         """None."""
         return ()
 
