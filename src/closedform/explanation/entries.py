@@ -449,6 +449,9 @@ class Entries:
         terms = tuple(self._term(piece) for piece in shown)
         if not any(piece.reads for piece in pieces) and not self._outside:
             value = None  # it stands there already
+        is_copy = len(terms) == 1 and terms[0].sign == "+" and not self._outside and not self.function
+        if is_copy and value is not None and terms[0].numbers == self._marked_number(pieces[0], value):
+            value = None
         factor: tuple[Math, Math | None] | None = None
         if self._outside:
             names = self.names_at(position)
@@ -465,6 +468,10 @@ class Entries:
             left_out,
             None if value is None else self.writer.numeral(value),
         )
+
+    def _marked_number(self, piece: Piece, value: Fraction | float) -> Math:
+        """What a term of one entry with this value is in numbers."""
+        return Marked(self.writer.numeral(value), name=self.name_of(piece.reads[0]))
 
     def _term(self, piece: Piece) -> Term:
         symbols = self._joined(piece.factors, False)
