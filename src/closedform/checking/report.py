@@ -8,7 +8,7 @@ from closedform.checking.mistakes import MISTAKES
 from closedform.checking.sheet_verdict import SheetVerdict, StepVerdict, WrongEntry
 
 MARKS = {"right": "✓", "wrong": "✗", "carried": "→"}
-_MOST_ENTRIES = 12
+_MOST_ENTRIES, _FEW_ENTRIES = 12, 3  # of a formula a few say it all
 _LONGEST_NAME = 24
 
 
@@ -17,7 +17,7 @@ def text(verdict: SheetVerdict, width: int = 100) -> str:
     lines = [verdict.title, ""]
     if not verdict.steps:
         return "\n".join([*lines, "The sheet states nothing."])
-    widest = min(max(len(step.name) for step in verdict.steps), _LONGEST_NAME)
+    widest = min(max(len(label(step)) for step in verdict.steps), _LONGEST_NAME)
     for step in verdict.steps:
         lines += _step(step, widest, width)
     lines.append("")
@@ -43,6 +43,12 @@ def summary(verdict: SheetVerdict) -> str:
 
 def _claims(count: int) -> str:
     return f"{count} {'claim' if count == 1 else 'claims'}"
+
+
+def label(step: StepVerdict) -> str:
+    """What a claim is about: ``dF``, ``size of Z1``."""
+    words = {"size": "size of ", "count": "numbers in "}
+    return words.get(step.statement, "") + step.name
 
 
 def headline(step: StepVerdict) -> str:
@@ -78,14 +84,14 @@ def entry_name(step: StepVerdict, entry: WrongEntry) -> str:
 
 
 def _step(step: StepVerdict, widest: int, width: int) -> list[str]:
-    start = f"{MARKS[step.status]} {step.number:>2}  {step.name:<{widest}}  "
+    start = f"{MARKS[step.status]} {step.number:>2}  {label(step):<{widest}}  "
     lines = textwrap.wrap(start + headline(step), width, subsequent_indent=" " * 7)
     indent = " " * 7
     if is_formula(step) and not step.right:
         lines += _wrapped(step.statement, width, indent)
     for sentence in (*explanations(step), *step.notes):
         lines += _wrapped(sentence, width, indent)
-    shown = step.entries[:_MOST_ENTRIES]
+    shown = step.entries[: _FEW_ENTRIES if is_formula(step) else _MOST_ENTRIES]
     for entry in shown:
         name = f"{entry_name(step, entry)}: "
         lines += _wrapped(f"{name}given {entry.given}, expected {entry.expected}", width, indent)

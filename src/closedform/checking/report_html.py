@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from closedform.checking.report import MARKS, entry_name, explanations, headline, is_formula, summary
+from closedform.checking.report import MARKS, entry_name, explanations, headline, is_formula, label, summary
 from closedform.checking.sheet_verdict import Cell, SheetVerdict, StepVerdict
 
 _WORDS = {"right": "right", "wrong": "wrong", "carried": "carried forward"}
@@ -68,7 +68,7 @@ def _step(step: StepVerdict) -> str:
     mark = f"{MARKS[step.status]} {_WORDS[step.status]}"
     parts = [
         f'<section class="{step.status}" aria-label="claim {step.number}: {_WORDS[step.status]}">',
-        f'<h2>{step.number}. <code>{escape(step.name)}</code><span class="status">{mark}</span></h2>',
+        f'<h2>{step.number}. <code>{escape(label(step))}</code><span class="status">{mark}</span></h2>',
     ]
     if is_formula(step):
         parts.append(f"<p><code>{escape(step.statement)}</code></p>")

@@ -26,6 +26,7 @@ from closedform.worksheet.sheet import Worksheet
 
 Array = npt.NDArray[Any]
 
+_DRAWN = "The numbers are drawn for the comparison."
 _MOST_CELLS = 400
 _MOST_EXPANDED = 60
 
@@ -242,7 +243,7 @@ class _Marking:
                 self._keep(claim, keys, cases, None)
                 names = self._names(sorted(origins & set(follows)))
                 return StepVerdict(status="carried", follows_from=names, notes=_notes(claim, ()), **common)
-        notes: list[str] = []
+        notes = [_DRAWN] if not claim.is_symbolic and keys[cases.index(shown)] != 0 else []
         found = blame(cases, self.solution, self.claimed - {claim.quantity})
         if found is None and carried and self._are_apart(cases, carried):
             found = blame(carried, self.solution, self.claimed - {claim.quantity}, with_pairs=False)

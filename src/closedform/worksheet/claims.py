@@ -24,6 +24,7 @@ from closedform.worksheet.symbols import Part, Symbols
 Array = NDArray[Any]
 Kind = Literal["values", "formula", "function", "size", "count"]
 
+DOUBLE, SINGLE = 1e-6, 1e-4  # of the largest entry, by the precision of floats
 OPEN = ("", "?", "_", "…", "...")
 _FORMS = ("values", "entries", "formula", "size", "count")
 _KEYS = ("of", *_FORMS, "arithmetic", "gradient_of", "note")
@@ -196,11 +197,12 @@ def _with_values(base: Claim, values: Any, part: Part, where: str, symbols: Symb
     if given != shape and (len(given) != len(shape) or place):
         raise ShapeError(f"{where}: expects shape {shape_text(shape)}, got {shape_text(array.shape)}")
     array = array.reshape(given)
-    found = {}
+    found, room = {}, _float_room(array)
     for inner in np.ndindex(given):
         value: Any = array[inner]
         if not is_open(value):
-            found[place + inner] = claimed(value, _at(inner, where, symbols), symbols)
+            entry = claimed(value, _at(inner, where, symbols), symbols)
+            found[place + inner] = replace(entry, within=room) if room and not entry.within else entry
     if not found:
         raise DataError(f"{where} states nothing: fill in at least one entry")
     return replace(base, entries=found, given_shape=given if given != shape else None)
@@ -240,7 +242,9 @@ def as_objects(values: Any, where: str) -> Array:
         return len(value), *inner.pop()
 
     if isinstance(values, np.ndarray):
-        return values.astype(object)
+        flat = np.empty(values.size, object)
+        flat[:] = list(values.ravel())  # single precision is still to be seen
+        return flat.reshape(values.shape)
     shape = shape_of(values)
     found = np.empty(shape, object)
     for place in np.ndindex(shape):
@@ -262,6 +266,8 @@ def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
     number = exact_number(value)
     if number is not None:
         text = value.strip() if isinstance(value, str) else str(value)
+        if isinstance(value, float | np.floating):
+            text = f"{float(value):.6g}"
         return Claimed(text, number, within=_rounding(text, value))
     if not isinstance(value, str):
         raise DataError(
@@ -275,13 +281,22 @@ def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
 
 
 def _rounding(text: str, value: Any) -> Fraction | float:
-    """Half of the last decimal; 0 for whole numbers, fractions, and a single decimal, which are exact."""
+    """Half of the last decimal that is written, of two or more.
+
+    Whole numbers, fractions and a single decimal are exact, and floats are as exact as floats are.
+    """
     match = re.fullmatch(r"[+\-−]?\d*\.(\d{2,40})", text)
-    half = Fraction(1, 2 * 10 ** len(match[1])) if match else Fraction(0)
-    if isinstance(value, float | np.floating):
-        digits = 1e-5 if isinstance(value, np.float32 | np.float16) else 1e-9
-        return max(float(half), digits * abs(float(value)))
-    return half
+    if isinstance(value, float | np.floating) or match is None:
+        return Fraction(0)
+    return Fraction(1, 2 * 10 ** len(match[1]))
+
+
+def _float_room(values: Array) -> float:
+    """How far floats may be off: a share of the largest, by their precision."""
+    floats = [value for value in values.ravel() if isinstance(value, float | np.floating)]
+    finite = [abs(float(value)) for value in floats if np.isfinite(value)]
+    is_single = any(isinstance(value, np.float32 | np.float16) for value in floats)
+    return max(finite, default=0.0) * (SINGLE if is_single else DOUBLE)
 
 
 def _named_entries(

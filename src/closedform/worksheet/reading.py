@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.architecture import Architecture, nearest
-from closedform.errors import ClosedformError, FileError, ShapeError
+from closedform.errors import ClosedformError, DataError, FileError, ShapeError
 from closedform.files import PathLike, short, toml_values
+from closedform.layers.base import shape_text
 from closedform.solution import Quantity, Solution
 from closedform.solution.numbers import batch_of, exact_number, given_array, numbers
 from closedform.worksheet.axes import Channels
-from closedform.worksheet.claims import claim_from_table
+from closedform.worksheet.claims import Claim, claim_from_table
 from closedform.worksheet.sheet import Worksheet
 from closedform.worksheet.symbols import Part, Symbols
 
@@ -70,7 +72,7 @@ def worksheet_from_dict(values: Mapping[str, Any], title: str) -> Worksheet:
     _only_known(values, _TABLES, "")
     sheet = _table(values, "sheet")
     _only_known(sheet, _SHEET, "[sheet]: ")
-    first_index, channels = _first_index(sheet), _channels(sheet)
+    channels = _channels(sheet)
     network = {key: values[key] for key in ("network", "layer") if key in values}
     architecture = Architecture.from_dict(_plain(network))
     x = _input(values, architecture)
@@ -81,30 +83,105 @@ def worksheet_from_dict(values: Mapping[str, Any], title: str) -> Worksheet:
         _wrt(sheet),
         _learning_rate(values),
     )
-    parts = _parts(values, solution, first_index, channels)
-    symbols = Symbols(solution, first_index, channels, parts)
+    texts = _part_texts(values, solution)
+
+    def symbols_from(first: int) -> Symbols:
+        return Symbols(solution, first, channels, _parts(texts, solution, first, channels))
+
+    first = _first_index(sheet)
+    symbols, claims, note = read_claims(_claims(values), symbols_from, first)
     return Worksheet(
         title=_text(sheet, "title", title),
         architecture=architecture,
         solution=solution,
         given=_given(values, x, symbols),
-        claims=tuple(
-            claim_from_table(table, number, symbols) for number, table in enumerate(_claims(values), 1)
-        ),
-        first_index=first_index,
+        claims=claims,
+        first_index=symbols.first_index,
         channels=channels,
-        parts=parts,
+        parts=symbols.parts,
         wrt=_wrt(sheet),
         layer=_layer(sheet, architecture),
         about=_text(sheet, "about", ""),
+        index_note=note,
     )
+
+
+def read_claims(
+    tables: Sequence[Mapping[str, Any]], symbols_from: Callable[[int], Symbols], first_index: int | None
+) -> tuple[Symbols, tuple[Claim, ...], str]:
+    """The claims, and from which number they count entries.
+
+    A claim that can only be read with entries counted from the other number is marked as such, for checking
+    to say so.
+
+    Parameters
+    ----------
+    tables
+        The claims as plain values.
+    symbols_from
+        What the sheet's symbols stand for, by the number from which entries are counted.
+    first_index
+        0 or 1 where the sheet says it.  None counts from 1, but from 0 where claims can only be read so and
+        none can only be read from 1.
+
+    Returns
+    -------
+    symbols, claims, note
+        The note says that entries are counted from 0, where the claims have shown it.
+
+    Raises
+    ------
+    DataError, ShapeError, FormulaError
+        Where a claim cannot be read in either way.
+    """
+    chosen, note = first_index, ""
+    if first_index is None:
+        usual = _readable(tables, symbols_from, 1)
+        chosen = 1
+        if not all(usual):
+            other = _readable(tables, symbols_from, 0)
+            only_usual = any(one and not zero for one, zero in zip(usual, other, strict=True))
+            only_other = any(zero and not one for one, zero in zip(usual, other, strict=True))
+            if only_other and not only_usual:
+                chosen, note = 0, "Entries are counted from 0, in the whole sheet."
+    symbols = symbols_from(chosen or 0)
+    found = []
+    for number, table in enumerate(tables, 1):
+        try:
+            found.append(claim_from_table(table, number, symbols))
+        except (DataError, ShapeError) as error:
+            base = 1 - symbols.first_index
+            if not _readable([table], symbols_from, base)[0]:
+                raise error from None
+            found.append(replace(claim_from_table(table, number, symbols_from(base)), index_base=base))
+    return symbols, tuple(found), note
+
+
+def _readable(
+    tables: Sequence[Mapping[str, Any]], symbols_from: Callable[[int], Symbols], first_index: int
+) -> list[bool]:
+    """For each claim, whether it can be read with entries counted from this number."""
+    try:
+        symbols = symbols_from(first_index)
+    except ClosedformError:
+        return [False] * len(tables)
+    found = []
+    for table in tables:
+        try:
+            claim_from_table(table, 1, symbols)
+            found.append(True)
+        except ClosedformError:
+            found.append(False)
+    return found
 
 
 # ---- [sheet]
 
 
-def _first_index(sheet: Mapping[str, Any]) -> int:
-    first: Any = sheet.get("first_index", 1)
+def _first_index(sheet: Mapping[str, Any]) -> int | None:
+    first: Any = sheet.get("first_index")
+    if first is None:
+        return None
     if isinstance(first, bool) or first not in (0, 1):
         raise FileError(f"[sheet]: first_index must be 0 or 1, got {first!r:.60}")
     return int(first)
@@ -169,32 +246,43 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return found
 
 
-def _parts(
-    values: Mapping[str, Any], solution: Solution, first_index: int, channels: Channels
-) -> dict[str, Part]:
-    plain = Symbols(solution, first_index, channels)
-    found: dict[str, Part] = {}
+def _part_texts(values: Mapping[str, Any], solution: Solution) -> dict[str, tuple[str, str]]:
+    """The quantity and the numbers of each part, as they are written."""
+    found: dict[str, tuple[str, str]] = {}
     for name, text in _table(values, "parts").items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             raise FileError(
                 f"[parts]: a part is called by a letter and then letters, digits or _, got {name!r}"
             )
-        if name in solution or name in found:
+        if name in solution:
             raise FileError(f"[parts]: {name!r} is the name of a quantity: give another name")
         match = re.fullmatch(r"\s*([\w.]+)\s*\[([^\][]*)\]\s*", text) if isinstance(text, str) else None
         if match is None:
             raise FileError(
                 f'[parts]: {name} must be a part of a quantity, as in {name} = "W[1,1]", got {text!r:.60}'
             )
-        of = plain.part(match[1])
+        found[name] = (match[1], match[2])
+    return found
+
+
+def _parts(
+    texts: Mapping[str, tuple[str, str]], solution: Solution, first_index: int, channels: Channels
+) -> dict[str, Part]:
+    plain = Symbols(solution, first_index, channels)
+    found: dict[str, Part] = {}
+    for name, (quantity, numbers_text) in texts.items():
+        of = plain.part(quantity)
         if of is None:
             raise FileError(
-                f"[parts]: {name}: there is no quantity {match[1]!r}; {nearest(match[1], plain.names)}"
+                f"[parts]: {name}: there is no quantity {quantity!r}; {nearest(quantity, plain.names)}"
             )
-        place = plain.place(match[2], f"[parts]: {name}")
+        place = plain.place(numbers_text, f"[parts]: {name}")
         shape = plain.axes(of.quantity).written_shape
         if len(place) > len(shape) or any(k >= n for k, n in zip(place, shape, strict=False)):
-            raise FileError(f"[parts]: {name}: {of.quantity} has no part {text!r}, its shape is {shape}")
+            raise FileError(
+                f"[parts]: {name}: {of.quantity} has no part [{numbers_text}]: its shape is "
+                f"{shape_text(shape)}, counted from {first_index}"
+            )
         found[name] = Part(of.quantity, place)
     return found
 
