@@ -57,9 +57,8 @@ def numbers(values: Any, what: str, exact: bool = True) -> Array:
         number = exact_number(array[place])
         if number is None:
             where = f" at {list(place)}" if place else ""
-            raise DataError(
-                f"{what}{where} must be a finite number, or a text such as '9/4', got {array[place]!r:.60}"
-            )
+            got = str(array[place]) if isinstance(array[place], Decimal) else repr(array[place])
+            raise DataError(f"{what}{where} must be a finite number, or a text such as '9/4', got {got:.60}")
         inexact = inexact or isinstance(number, float)
         found[place] = number
     if not inexact:

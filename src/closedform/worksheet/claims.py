@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.architecture import nearest
-from closedform.errors import DataError, ShapeError
+from closedform.errors import DataError, FormulaError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.formula.syntax import parse
 from closedform.formula.tree import Equation
@@ -333,7 +333,10 @@ def read_formula(value: Any, part: Part, where: str, symbols: Symbols) -> Equati
     """
     if not isinstance(value, str):
         raise DataError(f'{where}: formula must be a text, as in formula = "dW[u,v] = …", got {value!r:.60}')
-    equation = parse(symbols.with_numbers(value))
+    try:
+        equation = parse(symbols.with_numbers(value))
+    except FormulaError as error:
+        raise FormulaError(f"{where}: {error.reason}", error.source, error.position) from None
     left = symbols.part(equation.left.tensor)
     if left != part:
         raise DataError(

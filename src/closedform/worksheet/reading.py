@@ -20,7 +20,7 @@ from closedform.layers.base import shape_text
 from closedform.solution import Quantity, Solution
 from closedform.solution.numbers import batch_of, exact_number, given_array, numbers
 from closedform.worksheet.axes import Channels
-from closedform.worksheet.claims import Claim, claim_from_table
+from closedform.worksheet.claims import Claim, as_objects, claim_from_table
 from closedform.worksheet.sheet import Worksheet
 from closedform.worksheet.symbols import Part, Symbols
 
@@ -295,7 +295,7 @@ def _input(values: Mapping[str, Any], architecture: Architecture) -> Any:
     table = _table(values, "input")
     if len(table) > 1:
         raise FileError(f"[input] holds one array, got {', '.join(table)}")
-    return numbers(next(iter(table.values())), "[input]") if table else None
+    return numbers(as_objects(next(iter(table.values())), "[input]"), "[input]") if table else None
 
 
 def _given(values: Mapping[str, Any], x: Any, symbols: Symbols) -> dict[str, Array]:
@@ -341,7 +341,8 @@ def _target(table: Mapping[str, Any], symbols: Symbols) -> dict[str, Array]:
 def _named(
     solution: Solution, key: str, roles: Sequence[str], where: str, also: Mapping[str, str]
 ) -> Quantity:
-    known = {q.name: q for q in solution.quantities if q.role in roles}
+    upstream = "d" + solution.output
+    known = {q.name: q for q in solution.quantities if q.role in roles and q.name != upstream}
     keys = {q.key: q for q in known.values()} | {word: solution[name] for word, name in also.items()}
     if key in known or key in keys:
         return known[key] if key in known else keys[key]
@@ -353,12 +354,12 @@ def _named(
 def _array(symbols: Symbols, quantity: Quantity, values: Any) -> Array:
     axes = symbols.axes(quantity.name)
     if axes.order != tuple(range(len(axes.shape))):
-        written = values if isinstance(values, np.ndarray) else numbers(values, quantity.name)
+        written = numbers(as_objects(values, quantity.name), quantity.name)
         fitted = axes.to_formula(written)
         if fitted is None:
             raise ShapeError(f"{quantity.name}: expects shape {axes.size}, got {written.shape}")
         return fitted
-    return given_array(symbols.solution, quantity, values)
+    return given_array(symbols.solution, quantity, as_objects(values, quantity.name))
 
 
 def _learning_rate(values: Mapping[str, Any]) -> Fraction | float | None:
