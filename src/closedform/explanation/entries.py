@@ -271,7 +271,14 @@ class Entries:
         """What stands before the sum."""
         if not self._is_factored:
             return ()
-        return tuple(f for f in self._factors if not isinstance(f, Reduce | Plus))
+        found = (f for f in self._factors if not isinstance(f, Reduce | Plus))
+        return tuple(f for f in found if not self._is_one(f))
+
+    def _is_one(self, e: Expression) -> bool:
+        """Whether a factor is 1 at these sizes."""
+        if not isinstance(e, Number) or any(index in e.value.names for index in self.sizes.extents):
+            return False
+        return e.value.value(self.sizes.values) == 1
 
     @cached_property
     def _summed(self) -> Expression:

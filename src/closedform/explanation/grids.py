@@ -135,7 +135,11 @@ class Prepared:
         number = from_start // (own.insert + 1)
         if own.repeat > 1:
             number //= own.repeat
-        return str((n - 1 - number if own.rotate else number) + first)
+        return _signed((n - 1 - number if own.rotate else number) + first)
+
+
+def _signed(number: int) -> str:
+    return f"−{-number}" if number < 0 else str(number)
 
 
 def prepared(operand: Operand, name: str) -> Prepared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -43,7 +43,7 @@ from closedform.explanation.writing import Context, Writer
 from closedform.formula.derive.reasons import Equality, Formula, Reason, Subscript
 from closedform.formula.naming.affine import recipe_of
 from closedform.formula.naming.name import Name
-from closedform.formula.naming.recipe import Recipe
+from closedform.formula.naming.recipe import Operand, Recipe
 from closedform.formula.subscripts import Polynomial, extent_of
 from closedform.formula.tree import (
     FIRST,
@@ -249,6 +249,8 @@ class QuantityScene:
             elif piece == ", " and (skipped or (found and found[-1] == ", ")):
                 continue
             else:
+                if skipped and found and found[-1] == ", ":
+                    found.pop()
                 found += self.words(piece)
         return tuple(found)
 
@@ -263,12 +265,20 @@ class QuantityScene:
         name = self.names.get(tensor)
         return self.writer.symbol(name) if name else self.writer.definition(tensor, (), self.entries.number)
 
+    @cached_property
+    def _tensors(self) -> frozenset[str]:
+        """Every tensor that words may name."""
+        return frozenset((*self.names, *(d.left.tensor for d in self.calculation.definitions)))
+
     def words(self, text: str, strong: bool = False) -> list[Inline]:
         """Words in which tensors of the layer's formula become this network's symbols."""
-        tensors = {*self.names, *(d.left.tensor for d in self.calculation.definitions)}
+        tensors = self._tensors
+        solution = self.writer.solution
         found: list[Inline] = []
-        for part in re.split(r"(\b[A-Za-z]\w*\b)", text):
-            if part in tensors and not (part == "a" or (part == "b" and "= b" in text)):
+        for part in re.split(r"(\bthe loss\b|\b[A-Za-z]\w*\b)", _with_signs(text)):
+            if part == "the loss" and solution.is_output_differentiated:
+                found.append(self.writer.symbol(solution.differentiated))
+            elif part in tensors and not (part == "a" or (part == "b" and "= b" in text)):
                 found.append(self._whole(part))
             elif part:
                 if found and isinstance(found[-1], str) and not strong:
@@ -301,7 +311,9 @@ class QuantityScene:
         if self.name is None or self.ones:
             return None
         words = self._shorter(self.name.words)
-        article = "" if re.match(r"(the|each|minus|for|\d|1/)\b", words) else "the "
+        first = re.match(r"\w+", words)
+        is_named = first is not None and first[0] in self._tensors
+        article = "" if is_named or re.match(r"(the|each|minus|for|\d|1/)\b", words) else "the "
         if self.name.recipe and self.name.recipe.factor != 1 and words.startswith("1/"):
             words = words.split(" times ", 1)[1]
             factor: list[Inline] = [Numeral(self.name.recipe.factor), Strong(" times ")]
@@ -332,16 +344,33 @@ class QuantityScene:
         """Where zeros stand in each operand, in words."""
         if self.recipe is None:
             return {}
-        parts = Name("", self.recipe).zeros.split("; ")
+        parts = Name("", replace(self.recipe, operands=self._operands)).zeros.split("; ")
         return dict(part.split(": ", 1) for part in parts if ": " in part)
 
     # ---- pictures
 
     @cached_property
+    def _operands(self) -> tuple[Operand, ...]:
+        """The operands of the recipe as they are shown: what slides over the other with a step has zeros
+        inserted instead, and a tensor of its own for each position has no border of positions."""
+        recipe = self.recipe
+        if recipe is None:
+            return ()
+        steps = {
+            index: step
+            for operand in recipe.operands
+            for axis in operand.axes
+            if len(axis.walk) > 1
+            for index, step in axis.walk
+            if index in recipe.sum_over
+        }
+        return tuple(_as_shown(operand, steps) for operand in recipe.operands)
+
+    @cached_property
     def pictures(self) -> dict[str, Prepared]:
         """How each tensor of the line stands in the picture."""
         found: dict[str, Prepared] = {}
-        for operand in self.recipe.operands if self.recipe else ():
+        for operand in self._operands:
             found.setdefault(operand.tensor, prepared(operand, self._base_name(operand.tensor)))
         for tensor in self.calculation.equation.tensors:
             if tensor not in found:
@@ -407,7 +436,9 @@ class QuantityScene:
         role = self.writer.solution[name].role if name else "definition"
         base = name.removeprefix("d") if name and role == "gradient" else name
         if base and self.writer.solution[base].role == "parameter":
-            access = self._access(tensor)
+            derived = self.calculation.derivation
+            line = derived.of if derived is not None else self.calculation.equation
+            access = next((a for a in line.accesses if a.tensor == tensor), self._access(tensor))
             letters = [s.lone or "" for s in access.subscripts] if access else []
             return tuple(letter or "k" for letter in letters) if letters else ("k",) * len(shape)
         words = ("image", "channel", "i", "j", "u", "v")
@@ -547,6 +578,25 @@ class QuantityScene:
         """The scene of a gradient: its derivation and its taught name."""
         taught = self.taught()
         return self.scene(key, (self.derivation(), *([taught] if taught else [])))
+
+
+def _as_shown(operand: Operand, steps: Mapping[str, int]) -> Operand:
+    """The operand with zeros inserted where others are walked with a step by the same index."""
+    axes = list(operand.axes)
+    wide = [place for place, n in enumerate(operand.lengths) if n > 1]
+    for place, axis in enumerate(axes):
+        step = steps.get(axis.walk[0][0], 1) if len(axis.walk) == 1 else 1
+        if step > 1 and replace(axis, rotate=False).is_plain:
+            axes[place] = replace(axis, insert=step - 1)
+        elif place in wide[:-2] and axis.pad != (0, 0):
+            axes[place] = replace(axis, pad=(0, 0), insert=0)
+    return replace(operand, axes=tuple(axes))
+
+
+def _with_signs(text: str) -> str:
+    """Words with the signs of mathematics in the formulas among them."""
+    text = text.replace("*", "·").replace("^2", "²").replace(" - ", " − ")
+    return re.sub(r"(?<![\w’)])-(?=\d)", "−", text)
 
 
 def _plain(number: object) -> Fraction | float:

@@ -423,7 +423,14 @@ def kept(setting: Setting, positions: Iterable[int]) -> Section:
             needed.setdefault(label, [])
             needed[label] += [", "] if needed[label] else []
             needed[label].append(writer.symbol(quantity.name))
-            reasons.setdefault(label, _why(solution, name, tensor in selecting))
+            by = quantity.name.removeprefix("d")
+            is_factor = name is not None and solution[by].role == "parameter"
+            reasons.setdefault(
+                label,
+                "the gradient of a weight is what the weight is multiplied by"
+                if is_factor
+                else _why(solution, name, tensor in selecting),
+            )
     if not needed:
         prose: Prose = ("Nothing: the gradients here read only what comes from above.",)
         return Section(("What had to be kept",), (Paragraph(prose),), "kept")
@@ -504,5 +511,5 @@ def elided(setting: Setting) -> str:
         f"Of an axis of more than {limits.rows} entries the first {limits.head} and the last are shown, of "
         f"more than {limits.stack} grids of one array the first {limits.stack - 1} and the last; of more "
         f"than {2 * limits.entries} entries the first {limits.entries - 1} and the last are written out. "
-        "What is left out is counted."
+        "What is left out is counted; of an axis, the size above its grid says how long it is."
     )
