@@ -550,7 +550,7 @@ def pointwise_input_gradient(z, mistake=None):
 
 
 def draw_rows(rng, layer, *, columns=None):
-    n, k = int(rng.integers(2, 5)), columns or int(rng.integers(3, 6))
+    n, k = int(rng.integers(3, 6)), columns or int(rng.integers(3, 6))
     x = different(rng, n, k) / (n * k) * 2
     T = np.eye(k, dtype=int)[rng.integers(0, k, n)]
     if k == 1:

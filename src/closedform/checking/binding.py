@@ -14,7 +14,7 @@ from closedform.formula.extents import Sizes
 from closedform.formula.subscripts import Polynomial, digits, unprimed
 from closedform.formula.syntax.names import extent_names
 from closedform.formula.tree import Access, Equation, accesses, replace_access
-from closedform.layers.base import Layer, shape_text
+from closedform.layers.base import Layer
 
 
 def public_names(layer: Layer, formula: Equation) -> dict[str, str]:
@@ -94,7 +94,7 @@ def check_names(claim: FormulaClaim, line: Line) -> None:
                 claim.source,
                 access.tensor,
                 f"{access.tensor} has {len(shape)} {'axis' if len(shape) == 1 else 'axes'}, "
-                f"{shape_text(shape)}, but is read with {len(access.subscripts)}",
+                f"but is read with {len(access.subscripts)}",
             )
     for name in claim.equation.settings:
         if name not in line.sizes.settings:

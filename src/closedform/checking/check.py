@@ -20,6 +20,7 @@ from closedform.checking.expansion import Expansion, as_number
 from closedform.checking.given import Given, squeezed
 from closedform.checking.lines import Line
 from closedform.checking.search import Judged, named_mistakes
+from closedform.checking.sheet_verdict import SheetVerdict
 from closedform.checking.ties import accepted_by_ties, to_one_other_entry, windows_of
 from closedform.checking.verdict import Entry, Verdict
 from closedform.errors import ClosedformError, FormulaError, SettingError, ShapeError
@@ -41,17 +42,25 @@ def check(
     *,
     arrays: Mapping[str, Any] | None = None,
     digits: int | None = None,
-    origin: int = 0,
-) -> Verdict:
-    """Judge a value or a gradient that somebody worked out for a layer or a loss.
+    origin: int | None = None,
+    x: Any = None,
+    weights: Mapping[str, Any] | None = None,
+    y: Any = None,
+    dy: Any = None,
+    names: Mapping[str, str] | None = None,
+    learning_rate: Any = None,
+) -> Verdict | SheetVerdict:
+    """Judge a value or a gradient that somebody worked out, or a whole solution of a network.
 
     Parameters
     ----------
     claim
         A formula (``"dX[n,p,a,b] = sum[q,u,v] W[q,p,u,v] * dY[n,q,a-u,b-v]"``), an array of numbers or
         fractions, partly filled if need be, or a Python function of arrays; see `closedform.checking.claims`.
+        Of a network a dict of such claims by the names of its quantities, in their order:
+        ``{"O": [[10, 3], [9, 18]], "dF": ...}``; see `closedform.checking.named`.
     of
-        The layer or loss.
+        The layer or loss, or the network.
     wrt
         The tensor in which the claim is the gradient, under the formula's name or the public one; ``"Y"`` (of
         a loss ``"L"``) for the value itself.  ``"X"`` where it is not given; a formula's left side says it.
@@ -64,11 +73,16 @@ def check(
     digits
         Decimals to which the claim was rounded.
     origin
-        From which number entries are counted in the verdict, 0 or 1.
+        From which number entries are counted in the verdict, 0 or 1; None takes 0 for a layer, and for a
+        network what its claims show.
+    x, weights, y, dy, names, learning_rate
+        Of a network: its numbers, the reader's names of its quantities by key, and the rate of gradient
+        descent.
 
     Returns
     -------
-    Verdict
+    Verdict or SheetVerdict
+        The latter for a network: a verdict on each claim, with the first that is wrong and what follows.
 
     Raises
     ------
@@ -86,9 +100,16 @@ def check(
     Whole numbers and fractions are compared exactly, float64 to 1e-6 of the largest magnitude that is
     expected, float32 to 1e-4.  Nothing of a claim is ever run as Python but a function that is passed.
     """
-    if isinstance(of, Layer):
-        return check_layer(claim, of, wrt, input_shape, arrays=arrays, digits=digits, origin=origin)
-    raise SettingError(f"of must be a layer or a loss, got {type(of).__name__}")
+    if isinstance(of, Layer) and not isinstance(claim, Mapping):
+        return check_layer(
+            claim, of, wrt, input_shape, arrays=arrays, digits=digits, origin=0 if origin is None else origin
+        )
+    from closedform.checking.named import check_network
+
+    return check_network(
+        claim, of, wrt, input_shape, arrays=arrays, digits=digits, origin=origin,
+        x=x, weights=weights, y=y, dy=dy, names=names, learning_rate=learning_rate,
+    )  # fmt: skip
 
 
 def check_layer(
@@ -212,9 +233,7 @@ def judge(
             tolerance = Tolerance(1e-9, digits)
         case FunctionClaim() | ArrayClaim():
             if isinstance(claim, FunctionClaim):
-                everything = line.completed(known, line.formula)
-                shown = {name: array for name, array in everything.items() if "'" not in name}
-                claim = claim.value(shown)
+                claim = claim.value(line.everything(known))
             else:
                 tolerance = _tolerance(claim, digits, is_exact)
             if claim.values.shape != expected.shape and squeezed(claim.values.shape) == squeezed(
@@ -270,10 +289,11 @@ def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), origin: in
         return Verdict(True, **common)
     mistakes = named_mistakes(judged) or _another_entry(judged)
     if first.given.shape != first.expected.shape:
-        if not mistakes and len(judged) == 1:
+        if not mistakes:
+            layer = f"{type(first.line.layer).__name__}: " if first.line.layer else ""
             raise ShapeError(
-                f"{name} has shape {shape_text(first.expected.shape)}, "
-                f"the claim has {shape_text(first.given.shape)}"
+                f"{layer}{name} must have shape {shape_text(first.expected.shape)}, "
+                f"got {shape_text(first.given.shape)}, which no known mistake explains"
             )
         return Verdict(False, mistakes, name, **common)
     differs = ~first.tolerance.agrees(first.given, first.expected, first.filled)

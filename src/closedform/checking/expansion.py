@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from closedform.checking.lines import Line
 from closedform.formula.evaluate import evaluate
-from closedform.formula.subscripts import Polynomial, digits
+from closedform.formula.notation import text
+from closedform.formula.subscripts import Atom, Polynomial, digits
 from closedform.formula.tree import (
     SUM,
+    ZERO,
     Access,
     Equation,
     Expression,
@@ -24,6 +26,9 @@ from closedform.formula.tree import (
     Reduce,
     Times,
     free_names,
+    replace_access,
+    substitute_free,
+    walk,
 )
 
 Array = npt.NDArray[Any]
@@ -32,6 +37,7 @@ Value = Fraction | float
 _MOST_TERMS = 6
 _MOST_VALUES = 5_000
 _LARGEST_DENOMINATOR = 1000
+_LONGEST_PART = 32
 
 
 @dataclass(frozen=True)
@@ -119,11 +125,8 @@ class Expansion:
             case Access():
                 return self._read(expression, names)
             case _:
-                return [
-                    Term(
-                        Fraction(1), (self._value_text(expression, names),), (self._value(expression, names),)
-                    )
-                ]
+                worth = self._value(expression, names)
+                return [Term(Fraction(1), (self._part_text(expression, names, worth),), (worth,))]
 
     def _joined(self, parts: list[list[Term] | None]) -> list[Term] | None:
         found: list[Term] = []
@@ -173,15 +176,29 @@ class Expansion:
 
     def _value(self, expression: Expression, names: dict[str, int | Fraction]) -> Value:
         """The value of a part that is no sum of products."""
-        fixed = {name: Polynomial.of(value) for name, value in names.items() if not name.startswith("|")}
-        from closedform.formula.tree import substitute_free
-
-        own = {name: fixed[name] for name in free_names(expression) if name in fixed}
-        alone = Equation(Access("value", ()), substitute_free(expression, dict(own)))
+        alone = Equation(Access("value", ()), self._placed(expression, names))
         return as_number(evaluate(alone, self.arrays, self.line.sizes)[()])
 
-    def _value_text(self, expression: Expression, names: dict[str, int | Fraction]) -> str:
-        return number_text(self._value(expression, names))
+    def _placed(self, expression: Expression, names: dict[str, int | Fraction]) -> Expression:
+        values: dict[Atom, Polynomial] = {
+            name: Polynomial.of(names[name]) for name in free_names(expression) if name in names
+        }
+        return substitute_free(expression, values)
+
+    def _part_text(self, expression: Expression, names: dict[str, int | Fraction], value: Value) -> str:
+        """A part in names, ``step(x12)``; its value where it is long."""
+
+        def named(access: Access) -> Expression:
+            place = [subscript.constant for subscript in access.subscripts]
+            shape = self.arrays[access.tensor].shape
+            if any(k is None or not 0 <= k < n for k, n in zip(place, shape, strict=True)):
+                return ZERO
+            return Access(self.name(access.tensor, tuple(int(k or 0) for k in place)), ())
+
+        if any(isinstance(node, Reduce) for node in walk(expression)):
+            return number_text(value)
+        written = text(replace_access(self._placed(expression, names), named))
+        return written if len(written) <= _LONGEST_PART else number_text(value)
 
     def _sum(self, terms: list[Term]) -> str:
         return _signed([_term_text(term, term.names) for term in terms])

@@ -152,6 +152,15 @@ class Line:
                 known[definition.left.tensor] = evaluate(definition, known, self.sizes)
         return known
 
+    def everything(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays with every definition of a gradient that they suffice to work out; of a value, none."""
+        known = dict(arrays)
+        for definition in self.definitions if self.derivation else ():
+            reading = Equation(Access("", ()), definition.left)
+            if all(tensor in known for tensor in self.needed_by(reading)):
+                known = self.completed(known, reading)
+        return known
+
     def evaluate(self, arrays: Mapping[str, Array]) -> Array:
         """The line's numbers in float64, for the arrays of every tensor that it needs."""
         return np.asarray(evaluate(self.equation, self.completed(arrays), self.sizes))

@@ -123,7 +123,7 @@ class Verdict:
             where = entry_name(self.name, self._place(entry), self.shape, self.origin)
             line = f"{where}: given {_shown(entry.given)}, expected {_shown(entry.expected)}"
             lines += _wrapped(line, "    ")
-            if entry.expansion:
+            if " = " in entry.expansion:
                 lines += _wrapped("= " + entry.expansion, "      ")
         rest = self.differing - min(len(self.entries), _MOST_SHOWN)
         if self.entries and rest > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from closedform.checking.lines import Line
@@ -70,10 +71,7 @@ def denominator(subscript: Polynomial) -> Polynomial:
     result = Polynomial.of(1)
     for atom, exponent in below.items():
         result = result * Polynomial.of(atom) ** exponent
-    for _, factor in subscript * result:
-        if factor.denominator != 1:
-            result = result * factor.denominator
-    return result
+    return result * math.lcm(*[factor.denominator for _, factor in subscript])
 
 
 def fresh(name: str, line: Line) -> str:
