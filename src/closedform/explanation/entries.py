@@ -55,7 +55,7 @@ Names = dict[str, int]
 _Line = tuple[int, tuple[tuple[str, int], ...]]  # an affine subscript: the constant, and each index's step
 
 _ZERO = Numeral(Fraction(0))
-_INSIDE = 6  # terms of a sum inside a function that are written
+_INSIDE = 4  # terms of a sum inside a function that are written
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,18 @@ def prose_markdown(prose: Prose) -> str:
             line += escaped(part) if not line else escaped("x" + part)[1:]
         elif isinstance(part, Code):
             line += _code(part.text)
+        elif isinstance(part, Strong):
+            line += _strong(part.text)
         else:
-            line += (
-                f"**{escaped(part.text)}**" if isinstance(part, Strong) else f"${inline_latex(part).strip()}$"
-            )
+            line += f"${inline_latex(part).strip()}$"
     return line
+
+
+def _strong(text: str) -> str:
+    """The words between stars; spaces at their ends stay outside, where stars would not count as such."""
+    words = text.strip()
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return f"{before}**{escaped(words)}**{after}" if words else text
 
 
 def _code(text: str) -> str:

@@ -313,7 +313,7 @@ class QuantityScene:
         words = self._shorter(self.name.words)
         first = re.match(r"\w+", words)
         is_named = first is not None and first[0] in self._tensors
-        article = "" if is_named or re.match(r"(the|each|minus|for|\d|1/)\b", words) else "the "
+        article = "" if is_named or re.match(r"(the|each|twice|minus|for|\d|1/)\b", words) else "the "
         if self.name.recipe and self.name.recipe.factor != 1 and words.startswith("1/"):
             words = words.split(" times ", 1)[1]
             factor: list[Inline] = [Numeral(self.name.recipe.factor), Strong(" times ")]
@@ -421,10 +421,8 @@ class QuantityScene:
     @property
     def _is_point_wise(self) -> bool:
         """Whether an entry is a product of what stands at its place."""
-        equation = self.calculation.equation
-        return isinstance(equation.right, Times) and not any(
-            isinstance(factor, Plus) for factor in equation.right.factors
-        )
+        right = self.calculation.equation.right
+        return isinstance(right, Times) and all(isinstance(f, Access | Number) for f in right.factors)
 
     @property
     def _single_sign(self) -> str:
@@ -583,7 +581,7 @@ class QuantityScene:
 def _as_shown(operand: Operand, steps: Mapping[str, int]) -> Operand:
     """The operand with zeros inserted where others are walked with a step by the same index."""
     axes = list(operand.axes)
-    wide = [place for place, n in enumerate(operand.lengths) if n > 1]
+    wide = [place for place, n in enumerate(operand.lengths) if n > 1 or axes[place].pad != (0, 0)]
     for place, axis in enumerate(axes):
         step = steps.get(axis.walk[0][0], 1) if len(axis.walk) == 1 else 1
         if step > 1 and replace(axis, rotate=False).is_plain:
@@ -595,7 +593,8 @@ def _as_shown(operand: Operand, steps: Mapping[str, int]) -> Operand:
 
 def _with_signs(text: str) -> str:
     """Words with the signs of mathematics in the formulas among them."""
-    text = text.replace("*", "·").replace("^2", "²").replace(" - ", " − ")
+    for sign, shown in (("*", "·"), ("^2", "²"), (" - ", " − "), ("<=", "≤"), ("!=", "≠")):
+        text = text.replace(sign, shown)
     return re.sub(r"(?<![\w’)])-(?=\d)", "−", text)
 
 

@@ -45,8 +45,7 @@ def sections(setting: Setting, only: int | None = None) -> tuple[Block, ...]:
     found: list[Block] = []
     if only is None:
         if solution.architecture.layers:
-            found += [flow(setting), sizes(setting)]
-        found.append(forward(setting, positions))
+            found += [flow(setting), sizes(setting), forward(setting, positions)]
         if solution.architecture.loss is not None:
             found.append(loss(setting))
     else:
@@ -113,7 +112,7 @@ def sizes(setting: Setting) -> Section:
         ("network",),
         (_shape(architecture.input_shape),),
         (_shape(architecture.output_shape),),
-        ("",),
+        (),
         (f"{architecture.parameter_count:,}",),
     )
     head: tuple[Prose, ...] = (("layer",), ("input",), ("output",), ("size",), ("parameters",))
@@ -159,10 +158,8 @@ def _single_axes(setting: Setting) -> str:
 
 def forward(setting: Setting, positions: Iterable[int]) -> Section:
     """Every layer's value: the formula, the same with this network's sizes, entries written out, the grid."""
-    architecture = setting.writer.solution.architecture
     inside = tuple(_forward_layer(setting, position) for position in positions)
-    name = "Forward" if architecture.layers else "The value"
-    return Section((name,), inside, "forward")
+    return Section(("Forward",), inside, "forward")
 
 
 def _forward_layer(setting: Setting, position: int) -> Section:
@@ -231,7 +228,10 @@ def _given(setting: Setting, quantities: Sequence[Quantity]) -> list[Block]:
         items.append(grids(given_array(setting, quantity), setting.writer, setting.limits))
     if not items:
         return []
-    return [Paragraph(("The labels, as zeros and ones:",)), Picture(tuple(items))]
+    loss = setting.writer.solution.architecture.loss
+    is_classified = loss is not None and loss.activation is not None
+    what = "The labels, as zeros and ones:" if is_classified else "The targets:"
+    return [Paragraph((what,)), Picture(tuple(items))]
 
 
 def given_array(setting: Setting, quantity: Quantity) -> Shown:
@@ -462,8 +462,7 @@ def _why(solution: Solution, name: str | None, selects: bool) -> str:
     role = solution[name].role
     return {
         "parameter": "weights carry the gradient back; the old ones, before the update",
-        "input": "the gradient of a weight is what the weight is multiplied by",
-        "target": "the labels",
+        "target": "the gradient of the loss is a difference from it",
     }.get(role, "the derivative depends on this value")
 
 
