@@ -15,7 +15,7 @@ from closedform.checking.sheet_verdict import SheetVerdict
 from closedform.errors import SettingError
 from closedform.layers import Layer
 from closedform.layers.base import checked_shape
-from closedform.solution import Solution
+from closedform.solution import Quantity, Solution
 from closedform.solution.lone import architecture_of
 from closedform.solution.numbers import batch_of, exact_number, given_array
 from closedform.worksheet.claims import Claim
@@ -164,7 +164,7 @@ def _given(solution: Solution, x: Any, weights: Mapping[str, Any] | None, y: Any
     if weights is not None and not isinstance(weights, Mapping):
         raise SettingError(f"weights must be a dict of arrays by name or key, got {type(weights).__name__}")
     for key, value in (weights or {}).items():
-        quantity = solution.find(key)
+        quantity = _parameter(solution, key)
         if quantity.role not in ("parameter", "given"):
             raise SettingError(f"weights: {key} is no parameter of the network")
         found[quantity.name] = given_array(solution, quantity, value)
@@ -183,6 +183,13 @@ def _given(solution: Solution, x: Any, weights: Mapping[str, Any] | None, y: Any
         shape = solution[upstream].shape
         found[upstream] = given_array(solution, solution[upstream], _ones(shape))
     return found
+
+
+def _parameter(solution: Solution, key: str) -> Quantity:
+    """A parameter by its name or key; of a layer alone the key goes without the layer's."""
+    labels = solution.architecture.labels
+    alone = f"{labels[0]}.{key}" if len(labels) == 1 else key
+    return solution.find(alone if any(q.key == alone for q in solution.quantities) else key)
 
 
 def _ones(shape: tuple[int, ...]) -> Any:

@@ -64,7 +64,9 @@ def _sentence(solution: Solution, gradient: Quantity) -> str:
     line = line_of(solution, gradient)
     is_maximum = line is not None and any(d.left.tensor.startswith("M") for d in line.definitions)
     if is_maximum:
-        return f"Windows of {of} have several largest entries: any of them may get the gradient."
+        return (
+            f"Windows of {of} have equal maxima: the gradient may go to any of them, or be shared among them."
+        )
     return f"Entries of {of} are 0: any value from 0 to 1 may stand for the derivative of ReLU there."
 
 
