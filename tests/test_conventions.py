@@ -9,6 +9,7 @@ import pytest
 import closedform as cf
 from closedform.checking.named import check_claims
 from closedform.checking.sheet import check_sheet
+from closedform.worksheet.reading import worksheet_from_dict
 
 WORKSHEETS = Path(__file__).parents[1] / "worksheets"
 SUM = "The loss is the sum over the examples, not their mean."

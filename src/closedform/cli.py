@@ -33,6 +33,7 @@ _DATA_SETS = ("digits",)
 _MODEL = "model.safetensors"
 _THREADS = 1  # products this small gain nothing from a second thread, and lose much on a busy machine
 _WIDEST = 100  # columns of a text
+_SUFFIXES = {"text": "txt", "latex": "tex"}
 _PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">"})
 _VALIDATION_SHARE = 10  # one example in ten is kept from training to watch it
 
@@ -171,9 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--layer", metavar="NAME", help="one layer only, by its name or position")
     explain.add_argument("--wrt", metavar="W", help="one gradient only, by the quantity's name or key")
-    explain.add_argument(
-        "--first-index", metavar="N", type=int, choices=(0, 1), help="count entries from 0 or 1"
-    )
+    explain.add_argument("--first-index", metavar="N", type=_whole(0, 2), help="count entries from 0 or 1")
     _add_output(explain, tuple(_EXPLAINED))
     explain.set_defaults(run=_explain)
 
@@ -214,7 +213,11 @@ def _deliver(text: str, options: argparse.Namespace) -> None:
             shown = shown.translate(_PLAIN_MARKS)
         print(writable(shown, sys.stdout))
         return
-    write_file(options.out, (text.rstrip("\n") + "\n").encode(), f"{options.file.stem}.{_format(options)}")
+    write_file(
+        options.out,
+        (text.rstrip("\n") + "\n").encode(),
+        f"{options.file.stem}.{_SUFFIXES.get(_format(options), _format(options))}",
+    )
 
 
 def _width() -> int:
