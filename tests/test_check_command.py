@@ -48,8 +48,8 @@ UNREADABLE = [
     (
         "python.toml",
         "{network}[[claim]]\nof = 'dF'\nformula = 'dF[u,v] = os.remove(X)'\n",
-        "python.toml: claim 1 (dF): a point stands only inside a number, as in 0.5, and in the extent of an axis, "
-        "|X.2|\n  dF[u,v] = os.remove(X)\n              ^",
+        "python.toml: claim 1 (dF): a point stands only inside a number, as in 0.5, and in the extent of an "
+        "axis, |X.2|\n  dF[u,v] = os.remove(X)\n              ^",
     ),
     (
         "shape.toml",
