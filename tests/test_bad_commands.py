@@ -31,7 +31,10 @@ def folder(tmp_path, monkeypatch):
 USAGE = [
     ("", "closedform: the following arguments are required: COMMAND"),
     ("trian digits", "closedform: argument COMMAND: 'trian' is unknown; did you mean train?"),
-    ("explode", "closedform: argument COMMAND: 'explode' is unknown; known are train, summary, bench"),
+    (
+        "frobnicate",
+        "closedform: argument COMMAND: 'frobnicate' is unknown; known are train, summary, bench, explain, check",
+    ),
     ("train", "closedform train: the following arguments are required: DATA"),
     ("train digit", "closedform train: argument DATA: 'digit' is unknown; did you mean digits?"),
     ("train mnist", "closedform train: argument DATA: 'mnist' is unknown; known are digits"),
