@@ -19,8 +19,11 @@ _LARGE = 5_000  # numbers in all
 _TOLERANCE = 1e-5
 
 
-def numerical_check(setting: Setting) -> Paragraph:
-    """One line: entries changed a little, one at a time, and how far the quotients are from the gradients."""
+def numerical_check(setting: Setting) -> Paragraph | None:
+    """One line: entries changed a little, one at a time, and how far the quotients are from the gradients.
+
+    None where nothing is differentiated.
+    """
     solution = setting.writer.solution
     given, is_drawn = _numbers(solution, setting.values)
     values = Values(solution, given)
@@ -50,6 +53,8 @@ def numerical_check(setting: Setting) -> Paragraph:
             worst, count = max(worst, abs(quotient - slope) / scale), count + 1
         found += [", "] if found else []
         found.append(setting.writer.symbol(quantity.name))
+    if not found:
+        return None
     numbers = "drawn numbers" if is_drawn else "these numbers"
     said = f"{count} entries" if count != 1 else "1 entry"
     prose: list[Inline] = [f"With {numbers}, {said} of ", *found, " were changed by ±10⁻⁵, one at a time. "]

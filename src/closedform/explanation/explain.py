@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from closedform.architecture import Architecture
-from closedform.errors import SettingError
+from closedform.architecture import Architecture, nearest
+from closedform.errors import SettingError, ShapeError
 from closedform.explanation.document import Block, Document, Paragraph
 from closedform.explanation.grids import limits_for
 from closedform.explanation.scenes import Setting
-from closedform.explanation.sections import elided, sections
+from closedform.explanation.sections import elision, is_elided, sections
 from closedform.explanation.writing import Writer
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import checked_shape
-from closedform.solution import Solution, Values
+from closedform.solution import Quantity, Solution, Values
 from closedform.solution.lone import architecture_of
 from closedform.solution.numbers import batch_of, given_array, numbers
 
@@ -107,13 +107,17 @@ def explain(
     batch = 1 if x is None else batch_of(x, architecture.input_shape)
     rate = None if learning_rate is None else _rate(learning_rate)
     wanted = [wrt] if isinstance(wrt, str) else wrt
+    if wanted is not None:
+        wanted = [_full_key(architecture, key) for key in wanted]
+    if weights is not None and not isinstance(weights, Mapping):
+        raise SettingError(f"weights must be a dict of arrays by key, got {type(weights).__name__}")
     solution = Solution(architecture, batch, names, wanted, rate, dy is None)
     exact = exact and sum(math.prod(quantity.shape) for quantity in solution.quantities) <= _MOST_EXACT
     given = {}
     if x is not None:
         given[solution.input] = given_array(solution, solution[solution.input], x, exact)
     for key, value in (weights or {}).items():
-        quantity = solution.find(_full_key(solution, key))
+        quantity = _parameter(solution, key)
         given[quantity.name] = given_array(solution, quantity, value, exact)
     if y is not None:
         if architecture.loss is None:
@@ -192,13 +196,13 @@ def document(
     if about:
         opening.append(Paragraph((about,), "lead"))
     opening.append(Paragraph((_conventions(setting),), "note"))
-    part = elided(setting)
-    if part:
-        opening.append(Paragraph((part,), "note"))
+    found = sections(setting, only)
+    if is_elided(found):
+        opening.append(Paragraph((elision(limits),), "note"))
     inexact = _inexact(setting, digits)
     if inexact:
         opening.append(Paragraph((inexact,), "note"))
-    return Document(title, (*opening, *sections(setting, only)), "worked solution")
+    return Document(title, (*opening, *found), "worked solution")
 
 
 def _conventions(setting: Setting) -> str:
@@ -212,19 +216,25 @@ def _conventions(setting: Setting) -> str:
 
 def _inexact(setting: Setting, digits: int) -> str:
     """What is said of numbers: exact, rounded, or symbols only."""
-    known = [q.name for q in setting.writer.solution.quantities if setting.values[q.name] is not None]
-    rounded = [name for name in known if not setting.values.is_exact(name)]
-    if not known or len(known) <= 1:
+    solution, values = setting.writer.solution, setting.values
+    shown = [q for q in solution.quantities if q.role != "update"]
+    if solution.is_output_differentiated:  # the gradient of the output in itself is nobody's number
+        shown = [q for q in shown if q.name != "d" + solution.output]
+    known = [q.name for q in shown if values[q.name] is not None]
+    if not any(solution[name].calculation is None for name in known):
         return "No numbers are given: entries are symbols."
+    rounded = [name for name in known if not values.is_exact(name)]
     if not rounded:
-        return "All numbers are exact."
-    exact = len(known) > len(rounded)
-    return f"{'Some numbers are exact; the others' if exact else 'Numbers'} are rounded to {digits} digits."
+        said = "All numbers are exact."
+    else:
+        which = "Some numbers are exact; the others" if len(known) > len(rounded) else "Numbers"
+        said = f"{which} are rounded to {digits} digits."
+    if len(known) < len(shown):
+        said += " What cannot be computed from them is left in symbols."
+    return said
 
 
 def _position(solution: Solution, label: str) -> int:
-    from closedform.architecture import nearest
-
     labels = solution.architecture.labels
     if label not in labels:
         raise SettingError(f"there is no layer {label!r}; {nearest(label, labels)}")
@@ -253,6 +263,8 @@ def _layer_input(layer: Layer, x: Any, input_shape: Shape | None) -> Shape:
         return layer.sample_input_shape
     rank = len(layer.sample_input_shape)
     shape = numbers(x, "x").shape
+    if not shape:
+        raise ShapeError("x must be an array that holds one input or several, got one number")
     if isinstance(layer, Loss) or rank == 1:
         return shape[1:] if len(shape) > 1 else shape
     if len(shape) == rank + 1:
@@ -260,13 +272,31 @@ def _layer_input(layer: Layer, x: Any, input_shape: Shape | None) -> Shape:
     return (1,) * (rank - len(shape)) + tuple(shape)
 
 
-def _full_key(solution: Solution, key: str) -> str:
+def _full_key(architecture: Architecture, key: str) -> str:
     """The key of a parameter; of a layer alone its word is enough."""
-    if key in solution:
-        return key
-    if len(solution.architecture.labels) == 1 and "." not in key:
-        return f"{solution.architecture.labels[0]}.{key}"
-    return key
+    labels = architecture.labels
+    is_word = len(labels) == 1 and any(p.key == f"{labels[0]}.{key}" for p in architecture.parameters)
+    return f"{labels[0]}.{key}" if is_word else key
+
+
+def _parameter(solution: Solution, key: str) -> Quantity:
+    """What a key of `weights` names.
+
+    Raises
+    ------
+    SettingError
+        For a key of no parameter, naming the nearest.
+    """
+    known: dict[str, Quantity] = {}
+    upstream = "d" + solution.output
+    for quantity in solution.quantities:
+        if quantity.role == "parameter" or (quantity.role == "given" and quantity.name != upstream):
+            known |= {quantity.name: quantity, quantity.key: quantity}
+    found = known.get(_full_key(solution.architecture, key)) if isinstance(key, str) else None
+    if found is None:
+        which = nearest(str(key), known) if known else "there are no parameters"
+        raise SettingError(f"weights: there is no {key!r}; {which}")
+    return found
 
 
 def _ones(shape: Shape) -> Any:

@@ -50,6 +50,7 @@ class Limits:
     terms: int = 16
 
 
+_GAP = "… "
 _LARGE = 800  # entries of all quantities from which less of each is shown
 
 
@@ -206,7 +207,7 @@ def grids(
             for axis, k in fixed.items()
         ]
         if len(chosen) < len(places) and number == len(chosen) - 1:
-            about.append(f"… {len(places) - len(chosen)} more before it")
+            about.append(f"{_GAP}{len(places) - len(chosen)} more before it")
         found.append(_grid(shown, writer, limits, makers or {}, fixed, rows, columns, about))
     return tuple(found)
 
@@ -270,6 +271,11 @@ def _cell(shown: Shown, makers: Mapping[Position, Maker], place: Position | None
     if entry is None:
         return Cell(Numeral(Fraction(0)), shown.prepared.zero_name(place), "zero")
     return Cell(shown.content(entry), shown.name(entry), maker=makers.get(entry))
+
+
+def is_partial(grid: Grid) -> bool:
+    """Whether a grid has gaps, or stands after grids that are left out."""
+    return _GAP in grid.note or any(cell.kind == "gap" for row in grid.cells for cell in row)
 
 
 def visible_entries(shape: Position, limits: Limits) -> Iterator[Position]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -13,6 +12,7 @@ from closedform.explanation.document import (
     Block,
     Code,
     Display,
+    Expansions,
     Flow,
     Inline,
     Paragraph,
@@ -21,9 +21,10 @@ from closedform.explanation.document import (
     Section,
     Station,
     Table,
+    blocks_of,
 )
 from closedform.explanation.factors import PROBABILITY, factors
-from closedform.explanation.grids import Position, Shown, grids, plain
+from closedform.explanation.grids import Limits, Position, Shown, grids, is_partial, plain
 from closedform.explanation.math import Add, Chain, Derivative, Math, Multiply, Negative, Symbol
 from closedform.explanation.plain import math_text
 from closedform.explanation.scenes import QuantityScene, Setting
@@ -56,7 +57,9 @@ def sections(setting: Setting, only: int | None = None) -> tuple[Block, ...]:
     if only is None:
         if any(q.role == "update" for q in solution.quantities):
             found.append(descent(setting))
-        found.append(Section(("Numerical check",), (numerical_check(setting),), "check"))
+        checked = numerical_check(setting)
+        if checked is not None:
+            found.append(Section(("Numerical check",), (checked,), "check"))
     return tuple(found)
 
 
@@ -497,18 +500,29 @@ def descent(setting: Setting) -> Section:
     return Section(("Gradient descent",), tuple(blocks), "descent")
 
 
-def elided(setting: Setting) -> str:
-    """One sentence on what is shown only in part; empty where all is shown."""
-    solution, limits = setting.writer.solution, setting.limits
-    large = any(
-        max(q.shape, default=1) > limits.rows or math.prod(q.shape) > 2 * limits.entries
-        for q in solution.quantities
-    )
-    if not large:
-        return ""
+# ---- what is shown in part
+
+
+def is_elided(blocks: tuple[Block, ...]) -> bool:
+    """Whether anything in the blocks is shown only in part."""
+    for block in blocks_of(blocks):
+        match block:
+            case Expansions(found, _, left_out):
+                if left_out or any(one.left_out for one in found):
+                    return True
+            case Picture(items):
+                shown = [grid for item in items if not isinstance(item, str) for grid in item]
+                if any(is_partial(grid) for grid in shown):
+                    return True
+    return False
+
+
+def elision(limits: Limits) -> str:
+    """One sentence on how much is shown of what is large."""
     return (
         f"Of an axis of more than {limits.rows} entries the first {limits.head} and the last are shown, of "
         f"more than {limits.stack} grids of one array the first {limits.stack - 1} and the last; of more "
-        f"than {2 * limits.entries} entries the first {limits.entries - 1} and the last are written out. "
+        f"than {2 * limits.entries} entries the first {limits.entries - 1} and the last are written out, of "
+        f"more than {limits.terms} terms of a sum the first {limits.terms - 1} and the last. "
         "What is left out is counted; of an axis, the size above its grid says how long it is."
     )
