@@ -33,7 +33,8 @@ USAGE = [
     ("trian digits", "closedform: argument COMMAND: 'trian' is unknown; did you mean train?"),
     (
         "frobnicate",
-        "closedform: argument COMMAND: 'frobnicate' is unknown; known are train, summary, bench, explain, check",
+        "closedform: argument COMMAND: 'frobnicate' is unknown; "
+        "known are train, summary, bench, explain, check",
     ),
     ("train", "closedform train: the following arguments are required: DATA"),
     ("train digit", "closedform train: argument DATA: 'digit' is unknown; did you mean digits?"),

@@ -8,6 +8,7 @@ import pytest
 from bad import assert_message, bad
 
 import closedform as cf
+from closedform.checking.sheet import check_sheet
 from closedform.worksheet import read_worksheet
 
 WORKSHEETS = Path(__file__).parents[1] / "worksheets"
@@ -388,3 +389,18 @@ MISFITS = [
 )
 def test_what_does_not_fit_gets_one_message(sheet, text, error, message):
     assert_message(lambda: sheet(text), error, f"s.toml: {message}")
+
+
+# ---- the page that describes it
+
+PAGE = Path(__file__).parents[1] / "docs" / "worksheets.md"
+
+
+def test_the_pages_worksheet_is_right(sheet):
+    text = PAGE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    assert check_sheet(sheet(text)).right
+
+
+def test_the_pages_program_runs():
+    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(compile(code, str(PAGE), "exec"), {})

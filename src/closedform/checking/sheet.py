@@ -27,6 +27,7 @@ from closedform.worksheet.sheet import Worksheet
 Array = npt.NDArray[Any]
 
 _DRAWN = "The numbers are drawn for the comparison."
+_FREE = 100  # the first of the sets of numbers that are drawn whatever the sheet says
 _MOST_CELLS = 400
 _MOST_EXPANDED = 60
 
@@ -168,10 +169,10 @@ class _Marking:
         if key not in self.bases:
             if key == 0:
                 self.bases[key] = self.numbers.own
-            elif key < 100:
+            elif key < _FREE:
                 self.bases[key] = self.numbers.completed[key - 1]
             else:
-                self.bases[key] = self.numbers.free[key - 100]
+                self.bases[key] = self.numbers.free[key - _FREE]
         return self.bases[key]
 
     def _keys(self, claim: Claim) -> list[int]:
@@ -180,10 +181,10 @@ class _Marking:
         if claim.gradient_of is not None:
             own = [0] if self._with_upstream(claim, self._base(0))[claim.quantity] is not None else []
         if claim.kind in ("formula", "function"):
-            return [*own, 100, 101, 102]
+            return [*own, _FREE, _FREE + 1, _FREE + 2]
         if not own:
             return [1, 2, 3]
-        return [*own, 100, 101] if claim.is_symbolic and self.numbers.is_smooth else own
+        return [*own, _FREE, _FREE + 1] if claim.is_symbolic and self.numbers.is_smooth else own
 
     def _with_upstream(self, claim: Claim, base: Base) -> Base:
         if claim.gradient_of is None:
@@ -200,6 +201,8 @@ class _Marking:
             base = self._with_upstream(claim, self._base(key))
             said = stated(claim, base, self.solution, self.symbols)
             if said is not None and base[claim.quantity] is not None:
+                if claim.kind == "values" and key >= _FREE:
+                    said = said.only([p for p, e in claim.entries.items() if e.equation is not None])
                 if claim.kind in ("formula", "function"):
                     said = without_ties(said, base, self.solution, self.solution[claim.quantity], axes)
                 keys.append(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -19,7 +19,7 @@ from closedform.formula.tree import Equation
 from closedform.layers.base import shape_text
 from closedform.solution import Quantity, Solution
 from closedform.solution.exact import value_of
-from closedform.worksheet.axes import Axes
+from closedform.worksheet.axes import Axes, Place
 from closedform.worksheet.claims import Claim
 from closedform.worksheet.symbols import Symbols
 
@@ -57,6 +57,13 @@ class Stated:
         with np.errstate(invalid="ignore"):
             close = np.abs(given - right) <= np.maximum(self.within.astype(float) * (1 + 1e-9), EXACT * scale)
         return np.asarray(close, bool) | ~self.filled
+
+    def only(self, places: Sequence[Place]) -> Stated:
+        """These entries alone."""
+        chosen = np.zeros(self.filled.shape, bool)
+        for place in places:
+            chosen[place] = True
+        return Stated(self.values, self.filled & chosen, self.within)
 
     def is_rounded(self, expected: Array) -> bool:
         """Whether an entry that counts as right is so only to the digits that are written."""
