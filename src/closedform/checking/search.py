@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +20,8 @@ from closedform.formula.extents import Shape
 
 Array = npt.NDArray[Any]
 
-_MOST_COMBINATIONS = 500
+_MOST_COMBINATIONS, _FEWEST_COMBINATIONS = 400, 40
+_MOST_PRODUCTS = 40_000_000  # in all combinations together
 _LATER = {  # every pair is tried in one order only
     one: {two for two in MISTAKES if rank(two) > rank(one) and two != OFF_BY_ONE} for one in MISTAKES
 }
@@ -52,14 +54,20 @@ class Judged:
     tolerance: Tolerance
     is_right: bool
 
-    def is_given_by(self, line: Line) -> bool:
-        """Whether a rewrite has the claim's values, and others than are right."""
+    def value_of(self, line: Line) -> Array | None:
+        """A rewrite's numbers; None where it has none of the claim's shape."""
         if line.shape != self.given.shape:
-            return False
+            return None
         value = value_or_none(line, self.arrays)
-        if value is None or value.shape != self.given.shape:
-            return False
-        if not self.tolerance.agrees(self.given, value, self.filled).all():
+        return None if value is None or value.shape != self.given.shape else value
+
+    def has_values(self, value: Array | None) -> bool:
+        """Whether these are the claim's numbers."""
+        return value is not None and bool(self.tolerance.agrees(self.given, value, self.filled).all())
+
+    def is_explained_by(self, value: Array | None) -> bool:
+        """Whether these are the claim's numbers, and others than are right."""
+        if value is None or not self.has_values(value):
             return False
         if value.shape != self.expected.shape:
             return True
@@ -81,20 +89,58 @@ def named_mistakes(judged: Sequence[Judged]) -> tuple[str, ...]:
     if not wrong:
         return ()
     first = wrong[0]
-    singles = list(variants(first.line))
-    fitting = {variant.mistake for variant in singles if first.is_given_by(variant.line)}
+    singles = [(variant, first.value_of(variant.line)) for variant in variants(first.line)]
+    fitting = {variant.mistake for variant, value in singles if first.is_explained_by(value)}
     for mistake in sorted(fitting, key=rank):
         if all(_explained(case, (mistake,)) for case in judged if case is not first):
             return (mistake,)
     if len(wrong) == 1 and _differing(first) < _FEWEST_ENTRIES:
         return ()
-    tried: set[tuple[str, ...]] = set()
-    for pair in islice(_pairs(singles, first.given.shape), _MOST_COMBINATIONS):
-        if pair.mistakes not in tried and first.is_given_by(pair.line):
-            tried.add(pair.mistakes)
-            if all(_explained(case, pair.mistakes) for case in judged if case is not first):
-                return pair.mistakes
+    for mistakes in _combined(first, singles):
+        if all(_explained(case, mistakes) for case in judged if case is not first):
+            return mistakes
     return ()
+
+
+def _combined(case: Judged, singles: Sequence[tuple[Variant, Array | None]]) -> Iterator[tuple[str, ...]]:
+    """The combinations of two that have the claim's values."""
+    seen: set[tuple[str, ...]] = set()
+    factors, only_factors = _factors(case, singles)
+    for variant, value in singles:
+        for mistake, factor in factors:
+            if value is not None and mistake != variant.mistake and case.is_explained_by(factor * value):
+                seen.add(tuple(sorted((variant.mistake, mistake), key=rank)))
+    yield from sorted(seen, key=lambda pair: [rank(mistake) for mistake in pair])
+    others = [variant for variant, _ in singles if variant.mistake not in only_factors]
+    for two in islice(_pairs(others, case.given.shape, only_factors), _combinations(case.line)):
+        if two.mistakes not in seen and case.is_explained_by(case.value_of(two.line)):
+            seen.add(two.mistakes)
+            yield two.mistakes
+
+
+def _factors(
+    case: Judged, singles: Sequence[tuple[Variant, Array | None]]
+) -> tuple[set[tuple[str, float]], set[str]]:
+    """The mistakes that multiply what is right by a number, with the number; those that do nothing else."""
+    found: set[tuple[str, float]] = set()
+    others: set[str] = set()
+    largest = np.unravel_index(np.abs(case.expected).argmax(), case.expected.shape)
+    for variant, value in singles:
+        if value is None or value.shape != case.expected.shape or not case.expected[largest]:
+            others.add(variant.mistake)
+            continue
+        factor = float(value[largest] / case.expected[largest])
+        if np.allclose(value, factor * case.expected, rtol=1e-9, atol=1e-12):
+            found.add((variant.mistake, factor))
+        else:
+            others.add(variant.mistake)
+    return found, {mistake for mistake, _ in found} - others
+
+
+def _combinations(line: Line) -> int:
+    """How many combinations are tried: fewer where each takes long."""
+    products = math.prod(line.sizes.extent(index) for index in line.equation.indices)
+    return max(_FEWEST_COMBINATIONS, min(_MOST_COMBINATIONS, _MOST_PRODUCTS // products))
 
 
 def _differing(case: Judged) -> int:
@@ -105,16 +151,16 @@ def _differing(case: Judged) -> int:
 
 def _explained(case: Judged, mistakes: tuple[str, ...]) -> bool:
     """Whether the mistakes give the claim's values at this size, or change nothing where it is right."""
-    if case.is_right:
-        return True
     lines = [case.line]
-    for mistake in mistakes[:-1]:
+    for mistake in mistakes:
         lines = [variant.line for line in lines for variant in variants(line, {mistake})]
-    return any(case.is_given_by(variant.line) for line in lines for variant in variants(line, {mistakes[-1]}))
+    if case.is_right:
+        return not lines or any(case.has_values(case.value_of(line)) for line in lines)
+    return any(case.is_explained_by(case.value_of(line)) for line in lines)
 
 
-def _pairs(singles: Sequence[Variant], shape: Shape) -> Iterator[Variant]:
-    """Combinations of two that have the claim's shape.
+def _pairs(singles: Sequence[Variant], shape: Shape, without: set[str]) -> Iterator[Variant]:
+    """Combinations of two that have the claim's shape, without those mistakes as the second.
 
     One form of each mistake with one form of each other comes first, then every form with every form, and
     last what is off by one.
@@ -123,12 +169,12 @@ def _pairs(singles: Sequence[Variant], shape: Shape) -> Iterator[Variant]:
     firsts = {(v.mistake, v.line.shape): v for v in reversed(ordered)}
     for one in sorted(firsts.values(), key=lambda v: rank(v.mistake)):
         seen: set[str] = set()
-        for pair in _seconds(one, _LATER[one.mistake], shape):
+        for pair in _seconds(one, _LATER[one.mistake] - without, shape):
             if pair.mistake not in seen:
                 seen.add(pair.mistake)
                 yield pair
     for one in ordered:
-        yield from _seconds(one, _LATER[one.mistake], shape)
+        yield from _seconds(one, _LATER[one.mistake] - without, shape)
     for one in ordered:
         yield from _seconds(one, {OFF_BY_ONE}, shape)
 

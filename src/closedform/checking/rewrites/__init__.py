@@ -81,7 +81,7 @@ def variants(line: Line, only: Collection[str] | None = None) -> Iterator[Varian
     unfolded = line.with_equation(line.unfolded) if line.unfolded else line
     bases = [(unfolded, _UNFOLDED), (line, _AS_DERIVED)]
     if line.unfolded:
-        bases.append((line, (operands.off_by_one, maxima.selection)))
+        bases.append((line, (windows.stride, maxima.selection, operands.off_by_one)))
     for base, families in bases:
         for family in families:
             if family is operands.off_by_one and only is not None and OFF_BY_ONE not in only:

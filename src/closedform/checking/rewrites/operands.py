@@ -19,7 +19,15 @@ from closedform.checking.rewrites.parts import (
     terms_of,
 )
 from closedform.checking.roles import named
-from closedform.formula.subscripts import Polynomial, digits, unprimed
+from closedform.formula.subscripts import (
+    Floor,
+    Modulo,
+    Polynomial,
+    digits,
+    floor_divide,
+    remainder,
+    unprimed,
+)
 from closedform.formula.tree import (
     SUM,
     Access,
@@ -220,4 +228,13 @@ def _shifted(access: Access, shifts: Mapping[int, int], inside: bool) -> Access:
 
 def _moved(subscript: Polynomial, step: int, inside: bool) -> Polynomial:
     """One further: within the quotient, or of its value."""
+    rounded = [atom for atom in subscript.atoms if isinstance(atom, Floor | Modulo)]
+    if inside and rounded:
+        moved = {
+            atom: (floor_divide if isinstance(atom, Floor) else remainder)(
+                atom.numerator + step, atom.denominator
+            )
+            for atom in rounded
+        }
+        return subscript.substitute(moved)
     return subscript + (denominator(subscript) ** -1 * step if inside else step)
