@@ -453,7 +453,7 @@ class Entries:
         pieces = self.pieces(position)
         left_out = max(0, len(pieces) - most)
         shown = [*pieces[: most - 1], pieces[-1]] if left_out else pieces
-        terms = tuple(self._term(piece) for piece in shown)
+        terms = tuple(self._term(piece) for piece in shown) or (Term(_ZERO, None),)
         if not any(piece.reads for piece in pieces) and not self._outside:
             value = None  # it stands there already
         is_copy = len(terms) == 1 and terms[0].sign == "+" and not self._outside and not self.function

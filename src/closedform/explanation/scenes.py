@@ -92,7 +92,11 @@ class QuantityScene:
         solution = self.writer.solution
         upstream = "d" + solution.output
         is_one = solution.is_output_differentiated and upstream in solution and quantity.role == "gradient"
-        self.ones = frozenset(t for t, name in calculation.reads.items() if is_one and name == upstream)
+        self.ones = frozenset(
+            tensor
+            for tensor, name in calculation.reads.items()
+            if is_one and name == upstream and _is_always_inside(tensor, calculation.equation)
+        )
         self.entries = Entries(
             self.writer, quantity, calculation, self.values.read_by(quantity.name), self.ones
         )
@@ -234,7 +238,8 @@ class QuantityScene:
         for piece in reason.pieces:
             if isinstance(piece, Equality):
                 single = {n for n in piece.left.names | piece.right.names if own and self._is_single(n)}
-                if piece.left.names and piece.left.names <= single:
+                is_trivial = self._indices_in(piece.left) | self._indices_in(piece.right) <= single
+                if piece.left.names and is_trivial:
                     skipped = True
                     continue
                 right = piece.right.substitute({n: v for n, v in numbers.items() if n not in sizes.extents})
@@ -576,6 +581,13 @@ class QuantityScene:
         """The scene of a gradient: its derivation and its taught name."""
         taught = self.taught()
         return self.scene(key, (self.derivation(), *([taught] if taught else [])))
+
+
+def _is_always_inside(tensor: str, line: Equation) -> bool:
+    """Whether a tensor is read by bare indices only, and so never outside."""
+    return all(
+        subscript.lone for access in line.accesses if access.tensor == tensor for subscript in access.subscripts
+    )
 
 
 def _as_shown(operand: Operand, steps: Mapping[str, int]) -> Operand:
