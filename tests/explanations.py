@@ -13,7 +13,6 @@ from closedform.explanation.document import (
     Grid,
     Paragraph,
     Picture,
-    Scene,
     Section,
     Strong,
     Table,
@@ -22,7 +21,6 @@ from closedform.explanation.document import (
 from closedform.explanation.math import (
     Add,
     Apply,
-    Chain,
     Condition,
     Derivative,
     Floor,
@@ -302,6 +300,8 @@ class Reader:
     def _entry(self, name, below, env):
         array = self.arrays[name]
         position = [self.value(each, env) for each in below]
+        if not array.ndim:  # its axes of one entry are written only where they can be left
+            return array[()] if all(k == self.first for k in position) else None
         assert len(position) == array.ndim, (name, position, array.shape)
         place = [k - self.first for k in position]
         if not all(
@@ -355,14 +355,3 @@ def grid_headers(block):
             for grid in item if isinstance(item, tuple) else ():
                 assert isinstance(grid, Grid)
                 yield grid
-
-
-def scenes(block):
-    """Every scene inside."""
-    return of_kind(block, Scene)
-
-
-def as_chain(math_part):
-    """A formula as a chain of sides."""
-    assert isinstance(math_part, Chain)
-    return math_part

@@ -136,6 +136,37 @@ def test_every_step_of_every_derivation_gives_the_gradient(name, first):
         assert read >= 1
 
 
+ONE_NUMBER = {
+    "a convolution's only window": (cf.Conv2d(1, 2, bias=False), (1, 1, 2, 2), {"W": [[5, 6], [7, 8]]}),
+    "rows that a stride leaves over": (
+        cf.Conv2d(1, 2, stride=2, bias=False),
+        (1, 1, 2, 3),
+        {"W": [[5, 6], [7, 8]]},
+    ),
+    "a border": (cf.Conv2d(1, 3, stride=3, padding=1, bias=False), (1, 1, 2, 2), {"W": whole(3, 3)}),
+    "a mean": (cf.AvgPool2d(2), (1, 1, 2, 2), {}),
+}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", ONE_NUMBER)
+def test_every_step_where_the_output_itself_is_differentiated(name, first):
+    layer, shape, weights = ONE_NUMBER[name]
+    x = whole(*shape, seed=3)
+    document = cf.explain(layer, x=x, weights=weights, first_index=first)
+    arrays = {"x": x, "y": result(document, "forward-Y"), "dy": 1} | {
+        key.lower(): np.array(array) for key, array in weights.items()
+    }
+    for key in (key for key in keys(document) if key.startswith("gradient-")):
+        wanted = key.removeprefix("gradient-").lower()
+        found = result(document, key)
+        reader = Reader(first, {**arrays, "d" + wanted: found.reshape(np.shape(arrays[wanted]))})
+        define(reader, steps(document, key))
+        for step in steps(document, key):
+            if step.rule not in ACTS_ON_ITSELF and isinstance(bare(step.math.sides[0]), Derivative):
+                np.testing.assert_array_equal(floats(reader.line(step.math)), floats(found), str(step))
+
+
 def define(reader, given):
     """Give the reader what the lines after "where" define: for each output, its window."""
     for step in given:
