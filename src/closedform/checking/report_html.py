@@ -20,12 +20,16 @@ _STYLE = """
 .cf-check .wrong { border-left-color: #b3261e; }
 .cf-check .carried { border-left-color: #8a6100; }
 .cf-check .status { font-weight: 600; margin-left: .6rem; }
-.cf-check code { font: .95em ui-monospace, monospace; overflow-wrap: anywhere; }
+.cf-check code { font: .95em ui-monospace, monospace; }
+.cf-check p > code { overflow-wrap: anywhere; }
 .cf-check .grids { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: .8rem 0; }
+.cf-check .scroll { overflow-x: auto; max-width: 100%; min-width: 0; }
 .cf-check table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .cf-check caption { text-align: left; font-size: .85rem; color: #55555c; padding-bottom: .2rem; }
 .cf-check td, .cf-check th { border: 1px solid #d0d0d5; padding: .2rem .6rem; text-align: right; }
 .cf-check .list td, .cf-check .list th { text-align: left; vertical-align: top; }
+.cf-check .list td:first-child { white-space: nowrap; }
+.cf-check .list td:last-child { min-width: 18rem; }
 .cf-check .differs { background: #fbe9e7; outline: 2px solid #b3261e; outline-offset: -2px;
   font-weight: 600; }
 .cf-check .differs::before { content: "✗ "; }
@@ -104,7 +108,12 @@ def _grid(step: StepVerdict, cells: dict[tuple[int, ...], Cell], side: str) -> s
             label = f"{step.name}[{','.join(map(str, before))},…]"
             rows.append(f'<tr><th colspan="{len(columns)}" scope="rowgroup">{escape(label)}</th></tr>')
         rows.append(f"<tr>{''.join(_cell(cells.get(row + column), side) for column in columns)}</tr>")
-    return f"<table><caption>{side}</caption>{''.join(rows)}</table>"
+    return _scrolling(f"<table><caption>{side}</caption>{''.join(rows)}</table>", f"{step.name}, {side}")
+
+
+def _scrolling(table: str, label: str) -> str:
+    """A table that scrolls by itself where it is wider than the page; keys reach it."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
 
 
 def _cell(cell: Cell | None, side: str) -> str:
@@ -127,5 +136,8 @@ def _entries(step: StepVerdict) -> str:
     rest = step.differing - len(step.entries[:_MOST_ROWS])
     if rest > 0:
         rows.append(f'<tr><td colspan="4">and {rest} more</td></tr>')
-    head = "<tr><th>entry</th><th>given</th><th>expected</th><th>in its terms</th></tr>"
-    return f'<table class="list"><caption>entries that differ</caption>{head}{"".join(rows)}</table>'
+    words = ("entry", "given", "expected", "in its terms")
+    head = "".join(f'<th scope="col">{word}</th>' for word in words)
+    caption = "entries that differ"
+    table = f'<table class="list"><caption>{caption}</caption><tr>{head}</tr>{"".join(rows)}</table>'
+    return _scrolling(table, f"{step.name}, {caption}")
