@@ -34,7 +34,7 @@ from closedform.explanation.math import (
     Remainder,
     Symbol,
 )
-from closedform.explanation.plain import math_text
+from closedform.explanation.rendering.plain import math_text
 
 # ---- parts of a document
 

@@ -19,7 +19,7 @@ from explanations import (
 import closedform as cf
 from closedform.explanation.document import Flow
 from closedform.explanation.explain import explain_worksheet
-from closedform.explanation.plain import math_text
+from closedform.explanation.rendering.plain import math_text
 from closedform.worksheet import read_worksheet
 
 SHEET_E = [

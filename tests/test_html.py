@@ -24,11 +24,11 @@ from closedform.explanation.document import (
     Section,
     Term,
 )
-from closedform.explanation.html import html_fragment, html_page, page
-from closedform.explanation.html_words import inline
-from closedform.explanation.markup import element, opening
 from closedform.explanation.math import Add, Chain, Condition, Derivative, Multiply, Negative, Numeral
-from closedform.explanation.mathml import in_line, mathml, pieces
+from closedform.explanation.rendering.html import html_fragment, html_page, page
+from closedform.explanation.rendering.html_words import inline
+from closedform.explanation.rendering.markup import element, opening
+from closedform.explanation.rendering.mathml import in_line, mathml, pieces
 
 VOID = {"meta", "link", "wbr", "br", "rect"}
 
@@ -118,7 +118,7 @@ def test_the_sheet_stays_small():
 
 
 def test_the_style_and_the_script_go_with_the_package():
-    package = files("closedform.explanation")
+    package = files("closedform.explanation.rendering")
     for name, end in (("page.css", "</style"), ("page.js", "</script")):
         text = package.joinpath(name).read_text(encoding="utf-8")
         assert text.isascii() or end not in text

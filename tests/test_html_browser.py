@@ -6,7 +6,7 @@ from explained import sheet_c4
 from explained_many import many_sided
 from test_html import _large
 
-from closedform.explanation.html import html_fragment, html_page
+from closedform.explanation.rendering.html import html_fragment, html_page
 
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}

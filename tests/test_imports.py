@@ -110,6 +110,28 @@ def imports_when_imported(path):
     return found
 
 
+def ours_below(path):
+    """The modules of this library that a source imports outside functions, without the names from them."""
+    return {name for name in imports_when_imported(path) if name.startswith("closedform.")}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "explanation" / "building").glob("*.py")), ids=lambda p: p.stem
+)
+def test_the_builder_of_explanations_knows_no_format(path):
+    assert [name for name in ours_below(path) if ".explanation.rendering" in name] == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "explanation" / "rendering").glob("*.py")), ids=lambda p: p.stem
+)
+def test_a_renderer_knows_no_network(path):
+    rooms = ("closedform.explanation.", "closedform.errors.")
+    others = {name for name in ours_below(path) if not name.startswith(rooms)}
+    inside = {name for name in ours_below(path) if ".explanation.building" in name or ".explain." in name}
+    assert others | inside == set()
+
+
 def test_the_reader_of_imports_sees_what_counts(tmp_path):
     path = tmp_path / "source.py"
     path.write_text(

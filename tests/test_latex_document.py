@@ -22,7 +22,6 @@ from closedform.explanation.document import (
     Table,
     Term,
 )
-from closedform.explanation.latex import latex_document, latex_fragment, math_latex
 from closedform.explanation.math import (
     Add,
     Apply,
@@ -42,7 +41,8 @@ from closedform.explanation.math import (
     Remainder,
     Word,
 )
-from closedform.explanation.tex_words import words, words_in_mathematics
+from closedform.explanation.rendering.latex import latex_document, latex_fragment, math_latex
+from closedform.explanation.rendering.tex_words import words, words_in_mathematics
 
 i, j, u, v, a, b, k = map(s, "ijuvabk")
 total = Add(tuple(s("a", k) for k in range(1, 31)))

@@ -20,8 +20,8 @@ from closedform.explanation.document import (
     Strong,
     Table,
 )
-from closedform.explanation.markdown import markdown
 from closedform.explanation.math import Apply, Chain
+from closedform.explanation.rendering.markdown import markdown
 
 
 def shown(*blocks):

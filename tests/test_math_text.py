@@ -24,7 +24,7 @@ from closedform.explanation.math import (
     Symbol,
     Word,
 )
-from closedform.explanation.plain import math_text
+from closedform.explanation.rendering.plain import math_text
 
 
 def n(value, below=1):

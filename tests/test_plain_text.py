@@ -20,7 +20,6 @@ from written_documents import (
 )
 from written_documents import channel as channel_of
 
-from closedform.explanation.columns import columns
 from closedform.explanation.document import (
     Cell,
     Code,
@@ -38,7 +37,8 @@ from closedform.explanation.document import (
     Term,
 )
 from closedform.explanation.math import Add, Chain, Negative, Symbol
-from closedform.explanation.plain import plain_text
+from closedform.explanation.rendering.columns import columns
+from closedform.explanation.rendering.plain import plain_text
 
 WORKED = """\
 Sheet C.4 · worked solution

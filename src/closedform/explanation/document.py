@@ -333,25 +333,25 @@ class Document:
 
     def text(self, width: int = 100) -> str:
         """Unicode text of at most `width` columns."""
-        from closedform.explanation.plain import plain_text
+        from closedform.explanation.rendering.plain import plain_text
 
         return plain_text(self, width)
 
     def markdown(self) -> str:
         """Markdown with TeX mathematics."""
-        from closedform.explanation.markdown import markdown
+        from closedform.explanation.rendering.markdown import markdown
 
         return markdown(self)
 
     def latex(self) -> str:
         """A whole LaTeX document for ``pdflatex``."""
-        from closedform.explanation.latex import latex_document
+        from closedform.explanation.rendering.latex import latex_document
 
         return latex_document(self)
 
     def html(self) -> str:
         """One self-contained page."""
-        from closedform.explanation.html import html_page
+        from closedform.explanation.rendering.html import html_page
 
         return html_page(self)
 
@@ -363,7 +363,7 @@ class Document:
         MissingError
             Where nbformat is not installed.
         """
-        from closedform.explanation.notebook import notebook
+        from closedform.explanation.rendering.notebook import notebook
 
         return notebook(self)
 
@@ -371,12 +371,12 @@ class Document:
         return self.text()
 
     def _repr_html_(self) -> str:
-        from closedform.explanation.html import html_fragment
+        from closedform.explanation.rendering.html import html_fragment
 
         return html_fragment(self)
 
     def _repr_latex_(self) -> str:
-        from closedform.explanation.latex import latex_fragment
+        from closedform.explanation.rendering.latex import latex_fragment
 
         return latex_fragment(self)
 

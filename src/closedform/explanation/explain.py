@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from closedform.architecture import Architecture, nearest
 from closedform.errors import SettingError, ShapeError
+from closedform.explanation.building.grids import limits_for
+from closedform.explanation.building.scenes import Setting
+from closedform.explanation.building.sections import elision, is_elided, sections
+from closedform.explanation.building.writing import Writer
 from closedform.explanation.document import Block, Document, Paragraph
-from closedform.explanation.grids import limits_for
-from closedform.explanation.scenes import Setting
-from closedform.explanation.sections import elision, is_elided, sections
-from closedform.explanation.writing import Writer
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import checked_shape
@@ -251,7 +251,8 @@ def _taken_apart(of: Any, x: Any, input_shape: Shape | None) -> tuple[Architectu
             return of.architecture, dict(of.parameters)
         return of, None
     if not isinstance(of, Layer):
-        raise SettingError(f"explain takes a Network, an Architecture or a layer, got {type(of).__name__}")
+        got = f"the class {of.__name__}" if isinstance(of, type) else type(of).__name__
+        raise SettingError(f"explain takes a Network, an Architecture or a layer, got {got}")
     return architecture_of(of, _layer_input(of, x, input_shape)), None
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from closedform.explanation.building.scenes import Setting
 from closedform.explanation.document import Inline, Paragraph
-from closedform.explanation.scenes import Setting
 from closedform.solution import Quantity, Solution, Values
 
 Array = NDArray[np.float64]

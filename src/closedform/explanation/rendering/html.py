@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 
 from closedform.explanation.document import Document, Section
-from closedform.explanation.html_blocks import Writer
-from closedform.explanation.markup import element, escape, opening
+from closedform.explanation.rendering.html_blocks import Writer
+from closedform.explanation.rendering.markup import element, escape, opening
 
 __all__ = ["html_fragment", "html_page", "page"]
 
@@ -119,7 +119,7 @@ def page(title: str, body: str) -> str:
 
 @cache
 def _resource(name: str) -> str:
-    return files("closedform.explanation").joinpath(name).read_text(encoding="utf-8")
+    return files("closedform.explanation.rendering").joinpath(name).read_text(encoding="utf-8")
 
 
 def _title(document: Document, tag: str) -> str:

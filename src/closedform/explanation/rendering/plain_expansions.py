@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from closedform.explanation.columns import broken, columns, padded, wrapped
 from closedform.explanation.document import Expansion, Expansions, Term
 from closedform.explanation.line import ALONE, FACTOR, TERM, math_text, written
+from closedform.explanation.rendering.columns import broken, columns, padded, wrapped
 
 _BETWEEN = 4
 _OMITTED = "…"

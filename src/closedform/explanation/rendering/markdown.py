@@ -24,10 +24,10 @@ from closedform.explanation.document import (
     Strong,
     Table,
 )
-from closedform.explanation.latex import aligned_latex, expansion_latex
 from closedform.explanation.line import math_text
-from closedform.explanation.reading import section_numbers
-from closedform.explanation.tex import inline_latex, math_latex
+from closedform.explanation.rendering.latex import aligned_latex, expansion_latex
+from closedform.explanation.rendering.reading import section_numbers
+from closedform.explanation.rendering.tex import inline_latex, math_latex
 
 _MARK = {"wrong": " ✗", "right": " ✓"}
 

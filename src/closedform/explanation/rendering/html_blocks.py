@@ -19,13 +19,13 @@ from closedform.explanation.document import (
     Step,
     Table,
 )
-from closedform.explanation.html_entries import expansions, picture
-from closedform.explanation.html_flow import flow
-from closedform.explanation.html_words import prose
 from closedform.explanation.line import bare
-from closedform.explanation.markup import element, escape
 from closedform.explanation.math import Add, Chain, Large, Marked, Math, Multiply, Over
-from closedform.explanation.mathml import pieces
+from closedform.explanation.rendering.html_entries import expansions, picture
+from closedform.explanation.rendering.html_flow import flow
+from closedform.explanation.rendering.html_words import prose
+from closedform.explanation.rendering.markup import element, escape
+from closedform.explanation.rendering.mathml import pieces
 
 __all__ = ["Writer"]
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from closedform.explanation.building.entries import Read
+from closedform.explanation.building.writing import Writer
 from closedform.explanation.document import Cell, Grid, Maker, Prose
-from closedform.explanation.entries import Read
 from closedform.explanation.math import Math, Numeral
-from closedform.explanation.writing import Writer
 from closedform.formula.naming.recipe import Axis, Operand
 
 Array = NDArray[Any]

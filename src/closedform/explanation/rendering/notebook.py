@@ -8,7 +8,7 @@ from typing import Any
 
 from closedform.errors import MissingError
 from closedform.explanation.document import Document
-from closedform.explanation.markdown import sections
+from closedform.explanation.rendering.markdown import sections
 
 
 def notebook(document: Document) -> str:

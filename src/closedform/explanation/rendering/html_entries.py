@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 from closedform.explanation.document import Cell, Expansion, Expansions, Grid, Maker, Picture
-from closedform.explanation.html_words import inline, prose
 from closedform.explanation.line import ALONE, TERM, bare, math_text, written
-from closedform.explanation.markup import element, escape, opening
 from closedform.explanation.math import Marked, Math, Numeral, Word
-from closedform.explanation.mathml import is_deep, is_raised, is_tall, mathml, sign
+from closedform.explanation.rendering.html_words import inline, prose
+from closedform.explanation.rendering.markup import element, escape, opening
+from closedform.explanation.rendering.mathml import is_deep, is_raised, is_tall, mathml, sign
 
 __all__ = ["Naming", "expansions", "picture"]
 

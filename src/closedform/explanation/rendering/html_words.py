@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from closedform.explanation.document import Code, Prose, Strong
 from closedform.explanation.line import RELATION, bare, decimal, is_minus, negated
-from closedform.explanation.markup import element, escape
 from closedform.explanation.math import Add, Chain, Derivative, Marked, Math, Numeral, Symbol, Word
-from closedform.explanation.mathml import GREEK, in_line, is_digit_or_letter, is_whole
+from closedform.explanation.rendering.markup import element, escape
+from closedform.explanation.rendering.mathml import GREEK, in_line, is_digit_or_letter, is_whole
 
 __all__ = ["inline", "prose"]
 

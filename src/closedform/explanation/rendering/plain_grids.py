@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from closedform.explanation.columns import columns, kept_sizes, padded, prose_text, wrapped
 from closedform.explanation.document import Cell, Grid, Picture
 from closedform.explanation.line import math_text
+from closedform.explanation.rendering.columns import columns, kept_sizes, padded, prose_text, wrapped
 
 _MARK = {"wrong": " ✗", "right": " ✓"}
 _BETWEEN = "   "

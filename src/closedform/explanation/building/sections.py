@@ -7,7 +7,12 @@ from fractions import Fraction
 from itertools import pairwise
 
 from closedform.architecture import Architecture
-from closedform.explanation.difference import numerical_check
+from closedform.explanation.building.difference import numerical_check
+from closedform.explanation.building.factors import PROBABILITY, factors
+from closedform.explanation.building.grids import Limits, Position, Shown, grids, is_partial, plain
+from closedform.explanation.building.scenes import QuantityScene, Setting
+from closedform.explanation.building.specialise import specialised
+from closedform.explanation.building.writing import Context
 from closedform.explanation.document import (
     Block,
     Code,
@@ -23,13 +28,8 @@ from closedform.explanation.document import (
     Table,
     blocks_of,
 )
-from closedform.explanation.factors import PROBABILITY, factors
-from closedform.explanation.grids import Limits, Position, Shown, grids, is_partial, plain
+from closedform.explanation.line import math_text
 from closedform.explanation.math import Add, Chain, Derivative, Math, Multiply, Negative, Symbol
-from closedform.explanation.plain import math_text
-from closedform.explanation.scenes import QuantityScene, Setting
-from closedform.explanation.specialise import specialised
-from closedform.explanation.writing import Context
 from closedform.formula.notation import text
 from closedform.formula.tree import FIRST, Access, Expression, Reduce, Times, accesses, times
 from closedform.layers import Layer

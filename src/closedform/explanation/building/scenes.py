@@ -8,6 +8,21 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
+from closedform.explanation.building.entries import Entries, Read
+from closedform.explanation.building.grids import (
+    Limits,
+    Position,
+    Prepared,
+    Shown,
+    grids,
+    plain,
+    prepared,
+    visible_entries,
+    written_out,
+    zero_or_entry,
+)
+from closedform.explanation.building.specialise import specialised
+from closedform.explanation.building.writing import Context, Writer
 from closedform.explanation.document import (
     Block,
     Derivation,
@@ -23,23 +38,8 @@ from closedform.explanation.document import (
     Step,
     Strong,
 )
-from closedform.explanation.entries import Entries, Read
-from closedform.explanation.grids import (
-    Limits,
-    Position,
-    Prepared,
-    Shown,
-    grids,
-    plain,
-    prepared,
-    visible_entries,
-    written_out,
-    zero_or_entry,
-)
+from closedform.explanation.line import math_text
 from closedform.explanation.math import Chain, Math, Numeral, Part
-from closedform.explanation.plain import math_text
-from closedform.explanation.specialise import specialised
-from closedform.explanation.writing import Context, Writer
 from closedform.formula.derive.reasons import Equality, Formula, Reason, Subscript
 from closedform.formula.naming.affine import recipe_of
 from closedform.formula.naming.name import Name
@@ -585,9 +585,8 @@ class QuantityScene:
 
 def _is_always_inside(tensor: str, line: Equation) -> bool:
     """Whether a tensor is read by bare indices only, and so never outside."""
-    return all(
-        subscript.lone for access in line.accesses if access.tensor == tensor for subscript in access.subscripts
-    )
+    reads = (access for access in line.accesses if access.tensor == tensor)
+    return all(subscript.lone for access in reads for subscript in access.subscripts)
 
 
 def _as_shown(operand: Operand, steps: Mapping[str, int]) -> Operand:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from closedform.explanation.columns import broken, columns, finished, padded, prose_text, wrapped
 from closedform.explanation.document import (
     Block,
     Derivation,
@@ -21,10 +20,11 @@ from closedform.explanation.document import (
     Table,
 )
 from closedform.explanation.line import math_text
-from closedform.explanation.plain_expansions import expansions_lines
-from closedform.explanation.plain_grids import picture_lines
-from closedform.explanation.plain_tables import table_lines
-from closedform.explanation.reading import continued, section_numbers
+from closedform.explanation.rendering.columns import broken, columns, finished, padded, prose_text, wrapped
+from closedform.explanation.rendering.plain_expansions import expansions_lines
+from closedform.explanation.rendering.plain_grids import picture_lines
+from closedform.explanation.rendering.plain_tables import table_lines
+from closedform.explanation.rendering.reading import continued, section_numbers
 
 __all__ = ["math_text", "plain_text"]
 

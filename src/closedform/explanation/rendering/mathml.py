@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from closedform.explanation.line import RELATION, bare, decimal, is_minus, negated
-from closedform.explanation.markup import element, escape
 from closedform.explanation.math import (
     Add,
     Apply,
@@ -29,6 +28,7 @@ from closedform.explanation.math import (
     Symbol,
     Word,
 )
+from closedform.explanation.rendering.markup import element, escape
 
 __all__ = ["GREEK", "in_line", "is_deep", "is_raised", "is_tall", "mathml", "pieces", "sign"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from closedform.explanation.document import Station
-from closedform.explanation.html_words import inline
-from closedform.explanation.markup import element, escape, opening
+from closedform.explanation.rendering.html_words import inline
+from closedform.explanation.rendering.markup import element, escape, opening
 
 __all__ = ["flow"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from closedform.explanation.columns import columns, padded, prose_text, wrapped
 from closedform.explanation.document import Prose
+from closedform.explanation.rendering.columns import columns, padded, prose_text, wrapped
 
 _BETWEEN = 3
 

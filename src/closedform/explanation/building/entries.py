@@ -11,7 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from closedform.explanation.building.writing import Writer, joined_name
 from closedform.explanation.document import Expansion, Term
+from closedform.explanation.line import math_text
 from closedform.explanation.math import (
     Add,
     Apply,
@@ -25,8 +27,6 @@ from closedform.explanation.math import (
     Over,
     Raised,
 )
-from closedform.explanation.plain import math_text
-from closedform.explanation.writing import Writer, joined_name
 from closedform.formula.extents import Sizes
 from closedform.formula.subscripts import Polynomial
 from closedform.formula.tree import (

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from closedform.explanation.document import Cell, Grid, Picture, Prose
 from closedform.explanation.line import math_text
 from closedform.explanation.math import Dots
-from closedform.explanation.tex import math_latex
-from closedform.explanation.tex_words import MATHEMATICS, words, words_in_mathematics
+from closedform.explanation.rendering.tex import math_latex
+from closedform.explanation.rendering.tex_words import MATHEMATICS, words, words_in_mathematics
 
 _ROOM = 80  # so many signs stand next to one another, a column's edge counted as two
 _NOTE = 44  # longer notes go over several lines

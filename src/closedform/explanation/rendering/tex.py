@@ -41,7 +41,7 @@ from closedform.explanation.math import (
     Symbol,
     Word,
 )
-from closedform.explanation.tex_words import MATHEMATICS, words_in_mathematics
+from closedform.explanation.rendering.tex_words import MATHEMATICS, words_in_mathematics
 
 BREAKS = AT_RELATION, AT_SUM, AT_PRODUCT = "\ue000", "\ue001", "\ue002"  # where a line may begin
 _RELATION = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "<-": r"\leftarrow", "->": r"\rightarrow"}

@@ -25,12 +25,12 @@ from closedform.explanation.document import (
     Strong,
     Table,
 )
-from closedform.explanation.latex_grids import picture_array, picture_latex
 from closedform.explanation.line import math_text
 from closedform.explanation.math import Chain, Math, Word
-from closedform.explanation.plain_tables import column_sizes
-from closedform.explanation.reading import continued, section_numbers, sides
-from closedform.explanation.tex import (
+from closedform.explanation.rendering.latex_grids import picture_array, picture_latex
+from closedform.explanation.rendering.plain_tables import column_sizes
+from closedform.explanation.rendering.reading import continued, section_numbers, sides
+from closedform.explanation.rendering.tex import (
     AT_PRODUCT,
     AT_RELATION,
     AT_SUM,
@@ -40,7 +40,7 @@ from closedform.explanation.tex import (
     math_latex,
     rows,
 )
-from closedform.explanation.tex_words import code_words, words, words_in_mathematics
+from closedform.explanation.rendering.tex_words import code_words, words, words_in_mathematics
 
 __all__ = ["latex_document", "latex_fragment", "math_latex"]
 
