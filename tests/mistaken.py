@@ -67,6 +67,8 @@ def _convolution(kind, wrt, value, **words):
             choices["padding"] = 1
         if mistake == "padding-cropped-twice":
             choices["stride"] = 2
+        if mistake == "border-missing":
+            choices["padding"] = 0  # with k - 1 = 2 it is the same as padding cropped twice
         if mistake == "padding-once-in-size":
             choices |= {"padding": 1, "stride": 1}
         if mistake == "channels-swapped" and wrt != "W":
@@ -112,7 +114,7 @@ for _kind in CONVOLUTIONS:
     _both = ["channels-swapped"] if _kind in ("conv", "local") else []
     _not = [] if _kind == "depthwise" else ["channels-not-summed"]
     _sum = ["channels-summed"] if _kind in ("conv", "depthwise", "local") else []
-    _zeros = [] if _kind == "local" else ["zeros-not-inserted"]
+    _zeros = [] if _kind == "local" else ["zeros-not-inserted", "border-missing"]
     _register(
         f"{_kind} Y", _convolution(_kind, "Y", convolution_value),
         [*VALUE, *_both, *_not, *(["channels-summed"] if _kind == "depthwise" else [])],

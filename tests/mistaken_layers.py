@@ -194,6 +194,12 @@ def convolution_input_gradient(z, mistake=None):
         turned = W if mistake == "kernel-not-rotated" else W[..., ::-1, ::-1]
         dense = dy if mistake == "zeros-not-inserted" else zeros_inserted(dy, z.s)
         got = full_correlation(z, dense, turned)
+        if mistake == "border-missing":
+            edge = z.reach - 1
+            inner = got[:, :, edge : got.shape[2] - edge, edge : got.shape[3] - edge]
+            if inner.size and z.p % 2:
+                return inner
+            return np.pad(got, ((0, 0), (0, 0), (0, 9), (0, 9)))[:, :, edge : edge + h, edge : edge + w]
         whole_gradient = np.zeros((n, c, h + 2 * t, w + 2 * t), int)
         whole_gradient[:, :, : got.shape[2], : got.shape[3]] = got
     if mistake == "channels-summed":
@@ -292,7 +298,7 @@ def draw_pool(rng, kind, *, stride=None, padding=None):
     s = stride or (k if rng.random() < 0.6 else int(rng.integers(1, 4)))
     t = (int(rng.integers(0, 2)) if s != k else 0) if padding is None else padding
     n, c = int(rng.integers(2, 4)), int(rng.integers(2, 4))
-    h, w = (max(k + s * int(rng.integers(1, 3)) + int(rng.integers(0, s)) - 2 * t, 3) for _ in "hw")
+    h, w = (max(k + s * int(rng.integers(1, 3)) + int(rng.integers(0, s)) - 2 * t, 3 + t) for _ in "hw")
     p, r = ((length + 2 * t - k) // s + 1 for length in (h, w))
     make = cf.AvgPool2d if kind == "avg" else cf.MaxPool2d
     return SimpleNamespace(

@@ -56,6 +56,7 @@ WRONG = [
     (CONV, "dX[n,p,a,b] = sum[q,u,v] W[q,p,u,v] * dY[n,q,(a+2*t-u)/s,(b+2*t-v)/s]", "padding-cropped-twice"),
     (CONV, "dX[n,p,a,b] = sum[q,u,v] W[p,q,u,v] * dY[n,q,(a+t-u)/s,(b+t-v)/s]", "channels-swapped"),
     (CONV, "dX[n,p,a,b] = sum[q,r,u,v] W[q,r,u,v] * dY[n,q,(a+t-u)/s,(b+t-v)/s]", "channels-summed"),
+    (PLAIN, "dX[n,p,a,b] = sum[q,u,v] W[q,p,2-u,2-v] * dY[n,q,a+u,b+v]", "border-missing"),
     (CONV, "dX[n,p,a,b] = -sum[q,u,v] W[q,p,u,v] * dY[n,q,(a+t-u)/s,(b+t-v)/s]", "sign"),
     (CONV, "dX[n,p,a,b] = sum[q,u,v] W[q,p,u,v] * dY[n,q,(a+t-u+1)/s,(b+t-v)/s]", "off-by-one"),
     (CONV, "dW[q,p,u,v] = sum[n,i,j] dY[n,q,i,j] * X[n,p,i+u-t,j+v-t]", "zeros-not-inserted"),
@@ -176,6 +177,15 @@ def test_a_shape_that_no_mistake_explains():
     assert message_of(ShapeError, "db[u,v] = sum[n,q,i,j] W[q,0,u,v] * dY[n,q,i,j]", PLAIN) == (
         "Conv2d: db must have shape (4,), got (3, 3), which no known mistake explains"
     )
+
+
+def test_a_formula_that_runs_over_far_more_than_is_needed():
+    entries = [f"X[n{p},c{p},i{p},j{p}]" for p in ("'", "''", "'''", "''''")]
+    indices = ",".join(entry[2:-1] for entry in entries)
+    claim = f"dX[n,c,i,j] = dY[n,c,i,j] + sum[{indices}] exp({' + '.join(entries)})"
+    reason = message_of(FormulaError, claim, cf.ReLU()).splitlines()[0]
+    assert reason.startswith("this runs over ")
+    assert reason.endswith(": that is too much to work out")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -15,6 +16,9 @@ from closedform.formula.subscripts import Polynomial, digits, unprimed
 from closedform.formula.syntax.names import extent_names
 from closedform.formula.tree import Access, Equation, accesses, replace_access
 from closedform.layers.base import Layer
+
+_MOST_COMBINATIONS = 10_000_000  # of the values of a claim's indices
+_MUCH_MORE = 50
 
 
 def public_names(layer: Layer, formula: Equation) -> dict[str, str]:
@@ -146,6 +150,7 @@ def claim_sizes(claim: FormulaClaim, line: Line) -> Sizes:
                 f"use the layer's own indices {', '.join(line.formula.indices)}",
             )
         waiting = left
+    _check_work(claim, line, extents)
     shapes = {name: shape for name, shape in own.shapes.items() if name != equation.left.tensor}
     upstream = line.upstream or f"d{line.formula.left.tensor}"
     shapes.setdefault(upstream, own.shapes[line.formula.left.tensor])
@@ -155,6 +160,19 @@ def claim_sizes(claim: FormulaClaim, line: Line) -> Sizes:
         if name not in sizes.values:
             raise fail_at(claim.source, name, f"{name} has no value: there is no such index or axis here")
     return sizes
+
+
+def _check_work(claim: FormulaClaim, line: Line, extents: Mapping[str, int]) -> None:
+    """Raise where a claim runs over far more than the formula that is right."""
+    usual = math.prod(line.sizes.extent(index) for index in line.equation.indices)
+    claimed = math.prod(extents[index] for index in claim.equation.indices)
+    if claimed > max(_MOST_COMBINATIONS, _MUCH_MORE * usual):
+        raise FormulaError(
+            f"this runs over {claimed} combinations of {', '.join(claim.equation.indices)}, "
+            f"what is right over {usual}: that is too much to work out",
+            claim.source,
+            0,
+        )
 
 
 def _bars(equation: Equation) -> set[str]:

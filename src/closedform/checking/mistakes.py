@@ -42,6 +42,7 @@ _SENTENCES = {
     "padding-once-in-size": "The padding was counted once in a size; it stands on both sides and counts "
     "twice.",
     "padding-forgotten": "The input was used without its padding; the windows begin t entries before it.",
+    "border-missing": "dY was used without its border; the full convolution needs k - 1 zeros on every side.",
     "dilation-ignored": "The entries of a window were taken side by side; they are d apart.",
     "channels-swapped": "Input and output channels of the weights were swapped; the output channel comes "
     "first.",

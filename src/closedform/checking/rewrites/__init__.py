@@ -22,6 +22,7 @@ _UNFOLDED: tuple[Family, ...] = (
     windows.kernel,
     windows.stride,
     windows.padding,
+    windows.border,
     windows.dilation,
     maxima.selection,
     operands.off_by_one,

@@ -72,7 +72,7 @@ def summed(line: Line) -> Rewrites:
         if not named(roles.channels, index):
             continue
         new = fresh(index, line)
-        found = readers(right, index)
+        found = [access for access in readers(right, index) if access.tensor not in roles.biases]
         every = renamed(right, {index: lone(new)})
         yield "channels-summed", line.rewritten(summed_over(every, [new]))
         if line.wrt is None and roles.biases:

@@ -214,6 +214,36 @@ def _cropping(line: Line, padded: Sequence[Window]) -> Rewrites:
         yield from _with_lengths(line, mistake, value, lengths)
 
 
+def border(line: Line) -> Rewrites:
+    """The gradient in the input without the k - 1 zeros around dY."""
+    roles, left = line.roles, line.equation.left
+    if not (line.of_input and roles.parameters and roles.windows) or len(left.subscripts) != roles.rank:
+        return
+    reaches: dict[str, Polynomial] = {}
+    lengths = {}
+    for window in roles.windows:
+        letter = left.subscripts[window.axis].lone
+        if letter is None or window.kernel is None:
+            return
+        reaches[letter] = window.dilation * (extent(window.kernel) - 1)
+        step = int(window.stride.value(line.sizes.values))
+        lengths[window.axis] = step * (line.sizes.extent(window.position) - 1) + 2 - _span(line, window)
+
+    def moved(_: Access, subscript: Polynomial, *, cropped: bool) -> Polynomial:
+        letter = next((name for name in reaches if name in subscript.names), None)
+        if letter is None or subscript.lone:
+            return subscript
+        start = Polynomial.of(0) if cropped else subscript.without(line.equation.indices)
+        return subscript - start + reaches[letter] * denominator(subscript) ** -1
+
+    right = line.equation.right
+    cropped = subscripts_changed(right, lambda a, s: moved(a, s, cropped=True))
+    uncropped = subscripts_changed(right, lambda a, s: moved(a, s, cropped=False))
+    yield "border-missing", line.rewritten(uncropped)
+    yield "border-missing", line.rewritten(cropped)
+    yield from _with_lengths(line, "border-missing", uncropped, lengths)
+
+
 def dilation(line: Line) -> Rewrites:
     """The entries of a window side by side."""
     right = line.equation.right
