@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +36,9 @@ from closedform.explanation.math import (
     Symbol,
 )
 from closedform.explanation.rendering.plain import math_text
+
+WORKSHEETS = Path(__file__).resolve().parents[1] / "worksheets"
+
 
 # ---- parts of a document
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from explanations import (
+    WORKSHEETS,
     displayed,
     keys,
     paragraphs,
@@ -40,7 +41,7 @@ def binary():
 
 @pytest.fixture(scope="module")
 def binary_of_three():
-    return explain_worksheet(read_worksheet("worksheets/e1.toml"))
+    return explain_worksheet(read_worksheet(WORKSHEETS / "e1.toml"))
 
 
 # ---- the order
@@ -267,14 +268,14 @@ def test_wrt_chooses_the_gradients(wrt, found):
 
 
 def test_wrt_of_a_late_parameter_stops_there():
-    page = explain_worksheet(read_worksheet("worksheets/e2.toml"), wrt="W2")
+    page = explain_worksheet(read_worksheet(WORKSHEETS / "e2.toml"), wrt="W2")
     found = [key for key in keys(page) if key.startswith("gradient-")]
     assert found == ["gradient-Z2", "gradient-W2"]
     assert displayed(section(page, "chain"))[0] == "∂L/∂W2 = ∂L/∂a2·∂a2/∂z2·∂z2/∂W2"
 
 
 def test_one_layer_of_a_worksheet():
-    page = explain_worksheet(read_worksheet("worksheets/e2.toml"), layer="0")
+    page = explain_worksheet(read_worksheet(WORKSHEETS / "e2.toml"), layer="0")
     assert titles(page) == ["Forward", "Backward", "What had to be kept"]
     assert keys(page) == [
         "forward", "forward-Z1", "backward", "gradient-W1", "gradient-b1", "gradient-X", "kept",
@@ -300,7 +301,7 @@ def test_titles():
     net = cf.Architecture(SHEET_E, (1, 6, 6))
     assert cf.explain(net).title == "A network of 5 layers, worked out"
     assert cf.explain(cf.Architecture([CONV], (1, 3, 3))).title == "Conv2d, worked out"
-    assert explain_worksheet(read_worksheet("worksheets/c4.toml")).title == (
+    assert explain_worksheet(read_worksheet(WORKSHEETS / "c4.toml")).title == (
         "C4: backward through a convolution and the mean"
     )
 

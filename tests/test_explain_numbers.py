@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from explanations import (
+    WORKSHEETS,
     expansions,
     expansions_in_numbers,
     paragraphs,
@@ -143,7 +144,7 @@ def test_c1_the_edge_filter():
 
 
 def test_d_the_maximum_and_where_its_gradient_goes():
-    page = explain_worksheet(read_worksheet("worksheets/d2-pooling.toml"))
+    page = explain_worksheet(read_worksheet(WORKSHEETS / "d2-pooling.toml"))
     assert shown(page, "forward-U") == [[["8", "5"], ["8", "10"]]]
     assert expansions_in_numbers(page, "forward-U")["u11"] == "max(0, 0, 0, 8)"
     assert shown(page, "gradient-T") == [
@@ -161,7 +162,7 @@ def test_d_softmax_and_cross_entropy_end_in_probabilities_minus_labels():
 
 
 def test_e_step_of_gradient_descent():
-    page = explain_worksheet(read_worksheet("worksheets/e4.toml"))
+    page = explain_worksheet(read_worksheet(WORKSHEETS / "e4.toml"))
     assert shown(page, "forward-F") == [[["8", "4", "0", "9"], ["3", "8", "7", "6"]]]
     assert shown(page, "gradient-W2") == [[["−1.25", "1", "1.75", "−0.75"]]]
     descent = section(page, "descent")

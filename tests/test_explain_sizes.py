@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from explanations import expansions, of_kind, paragraphs, prose_text, section, shown, table
+from explanations import WORKSHEETS, expansions, of_kind, paragraphs, prose_text, section, shown, table
 
 import closedform as cf
 from closedform.explanation.document import Expansions, Paragraph, Picture
@@ -44,7 +44,7 @@ def sheet_d():
 
 @pytest.fixture(scope="module")
 def c2():
-    return explain_worksheet(read_worksheet("worksheets/c2.toml"))
+    return explain_worksheet(read_worksheet(WORKSHEETS / "c2.toml"))
 
 
 # ---- arithmetic
@@ -88,22 +88,18 @@ def opening(document):
     return [prose_text(b.prose) for b in document.blocks if isinstance(b, Paragraph)]
 
 
-SMALL = (
-    "Of an axis of more than 10 entries the first 7 and the last are shown, of more than 4 grids of one "
-    "array the first 3 and the last; of more than 12 entries the first 5 and the last are written out, of more "
-    "than 16 terms of a sum the first 15 and the last. What is left out is counted; of an axis, the size above "
-    "its grid says how long it is."
+ELISION = (
+    "Of an axis of more than {} entries the first {} and the last are shown, of more than {} grids of one "
+    "array the first {} and the last; of more than {} entries the first {} and the last are written out, of more "
+    "than {} terms of a sum the first {} and the last. What is left out is counted; of an axis, the size "
+    "above its grid says how long it is."
 )
-LARGE = (
-    "Of an axis of more than 5 entries the first 3 and the last are shown, of more than 3 grids of one array "
-    "the first 2 and the last; of more than 6 entries the first 2 and the last are written out, of more than "
-    "8 terms of a sum the first 7 and the last. What is left out is counted; of an axis, the size above its "
-    "grid says how long it is."
-)
+SMALL = ELISION.format(10, 7, 4, 3, 12, 5, 16, 15)
+LARGE = ELISION.format(5, 3, 3, 2, 6, 2, 8, 7)
 
 
 def test_a_small_example_is_shown_whole_and_nothing_is_said():
-    page = explain_worksheet(read_worksheet("worksheets/c4.toml"))
+    page = explain_worksheet(read_worksheet(WORKSHEETS / "c4.toml"))
     assert not any("What is left out" in said for said in opening(page))
     assert "…" not in page.text()
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from explanations import (
+    WORKSHEETS,
     displayed,
     expansions,
     grid_headers,
@@ -19,13 +20,13 @@ from explanations import (
 )
 
 import closedform as cf
-from closedform.explanation.document import Code, Expansion, Expansions, Picture
+from closedform.explanation.document import Code, Expansion, Expansions, Paragraph, Picture, blocks_of
 from closedform.explanation.explain import explain_worksheet
 from closedform.worksheet import read_worksheet
 
 
 def sheet(name, **options):
-    return explain_worksheet(read_worksheet(f"worksheets/{name}.toml"), **options)
+    return explain_worksheet(read_worksheet(WORKSHEETS / f"{name}.toml"), **options)
 
 
 # ---- the sheets
@@ -235,8 +236,6 @@ def test_only_the_librarys_own_line_is_counted_from_0():
 
 
 def _prose(page):
-    from closedform.explanation.document import Paragraph, blocks_of
-
     return [b.prose for b in blocks_of(page.blocks) if isinstance(b, Paragraph)]
 
 

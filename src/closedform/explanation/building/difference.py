@@ -56,8 +56,9 @@ def numerical_check(setting: Setting) -> Paragraph | None:
     if not found:
         return None
     numbers = "drawn numbers" if is_drawn else "these numbers"
-    said = f"{count} entries" if count != 1 else "1 entry"
-    prose: list[Inline] = [f"With {numbers}, {said} of ", *found, " were changed by ±10⁻⁵, one at a time. "]
+    said, done = (f"{count} entries", "were") if count != 1 else ("1 entry", "was")
+    order = ", one at a time" if count > 1 else ""
+    prose: list[Inline] = [f"With {numbers}, {said} of ", *found, f" {done} changed by ±10⁻⁵{order}. "]
     if worst <= _TOLERANCE:
         prose.append(f"The difference quotients agree with the derived gradients to {_order(worst)}.")
     else:
