@@ -14,7 +14,7 @@ from closedform.formula.extents import Shape
 Value = Fraction | float
 
 _WIDTH = 100
-_MOST_SHOWN = 8
+_MOST_SHOWN, _EXAMPLES = 8, 3  # entries that are printed: all of a few, examples of many
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,14 @@ class Verdict:
         elif self.compared:
             entries = "entry" if self.compared == 1 else "entries"
             lines.append(f"  {self.differing} of {self.compared} {entries} differ:")
-        for entry in self.entries[:_MOST_SHOWN]:
+        shown = self.entries if self.differing <= _MOST_SHOWN else self.entries[:_EXAMPLES]
+        for entry in shown:
             where = entry_name(self.name, self._place(entry), self.shape, self.origin)
             line = f"{where}: given {_shown(entry.given)}, expected {_shown(entry.expected)}"
             lines += _wrapped(line, "    ")
             if " = " in entry.expansion:
                 lines += _wrapped("= " + entry.expansion, "      ")
-        rest = self.differing - min(len(self.entries), _MOST_SHOWN)
+        rest = self.differing - len(shown)
         if self.entries and rest > 0:
             lines.append(f"    and {rest} more")
         return lines
