@@ -12,6 +12,7 @@ from explanations import (
     rules,
     section,
     shown,
+    signs,
     table,
     taught,
     titles,
@@ -30,6 +31,7 @@ SHEET_E = [
     cf.Flatten(),
     cf.Dense(1),
 ]
+HADAMARD = cf.Formula("Y[n,i,j] = W[i,j] * X[n,i,j]")
 NAMES_E = {"3": "F", "target": "Y"}
 
 
@@ -138,7 +140,7 @@ def test_what_each_gradient_is_called(binary):
     assert {key: taught(binary, key) for key in keys(binary) if key.startswith("gradient-")} == {
         "gradient-Z2": "This is the probabilities minus the labels, divided by the number of examples.",
         "gradient-W2": "This is the matrix product of ∂L/∂z2 transposed and F.",
-        "gradient-b2": "This is the sum of ∂L/∂z2.",
+        "gradient-b2": "This is ∂L/∂z2.",
         "gradient-F": "This is the matrix product of ∂L/∂z2 and W2.",
         "gradient-P1": "This is ∂L/∂F, reshaped.",
         "gradient-A1": "This is ∂L/∂P1 sent back to the first maximum of its window.",
@@ -148,6 +150,31 @@ def test_what_each_gradient_is_called(binary):
         "gradient-X": "This is the full convolution of ∂L/∂Z1 with W1 rotated by 180°: "
         "2 zeros on every side.",
     }
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "examples", "key", "name", "sign"),
+    [
+        (cf.ChannelSummedConv2d(1, 2), (1, 3, 3), 1, "W", "the convolution of X with ∂L/∂Y", "∗"),
+        (cf.ChannelSummedConv2d(1, 2), (2, 3, 3), 1, "W", "the convolution of X, summed over p, with ∂L/∂Y",
+         "∗"),
+        (cf.DepthwiseConv2d(2), (1, 3, 3), 1, "W", "the convolution of X with ∂L/∂Y", "∗"),
+        (cf.DepthwiseConv2d(2), (2, 3, 3), 1, "W", "the convolution of X with ∂L/∂Y, for each c by itself",
+         "∗"),
+        (cf.Dense(2), (3,), 1, "b", "∂L/∂Y", "→"),
+        (cf.Dense(2), (3,), 2, "b", "the sum of ∂L/∂Y over n", "→"),
+        (cf.Dense(2), (3,), 1, "W", "the matrix product of ∂L/∂Y transposed and X", "·"),
+        (HADAMARD, (2, 2), 1, "W", "∂L/∂Y times X", "⊙"),
+        (HADAMARD, (2, 2), 2, "W", "the sum of ∂L/∂Y times X over n", "·"),
+        (cf.GlobalAvgPool2d(), (1, 2, 1), 1, "X", "1/2 times ∂L/∂y, copied to every i", "→"),
+    ],
+)  # fmt: skip
+def test_names_leave_out_indices_of_one_value(layer, shape, examples, key, name, sign):
+    x, dy = np.ones((examples, *shape), int), np.ones((examples, *layer.output_shape(shape)), int)
+    weights = {tensor: np.ones(size, int) for tensor, size in layer.parameter_shapes(shape).items()}
+    page = cf.explain(layer, x=x, input_shape=shape, weights=weights, dy=dy)
+    assert taught(page, f"gradient-{key}") == f"This is {name}."
+    assert signs(section(page, f"gradient-{key}"))[0] == sign
 
 
 def test_each_step_has_its_reason(binary):

@@ -90,9 +90,9 @@ def opening(document):
 
 ELISION = (
     "Of an axis of more than {} entries the first {} and the last are shown, of more than {} grids of one "
-    "array the first {} and the last; of more than {} entries the first {} and the last are written out, of more "
-    "than {} terms of a sum the first {} and the last. What is left out is counted; of an axis, the size "
-    "above its grid says how long it is."
+    "array the first {} and the last; of more than {} entries the first {} and the last are written out, "
+    "of more than {} terms of a sum the first {} and the last. What is left out is counted; of an axis, "
+    "the size above its grid says how long it is."
 )
 SMALL = ELISION.format(10, 7, 4, 3, 12, 5, 16, 15)
 LARGE = ELISION.format(5, 3, 3, 2, 6, 2, 8, 7)

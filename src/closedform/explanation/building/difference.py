@@ -17,6 +17,7 @@ _STEP = 1e-5
 _MOST, _FEWER = 16, 3  # entries of one quantity that are changed; fewer where the network is large
 _LARGE = 5_000  # numbers in all
 _TOLERANCE = 1e-5
+_EXPECTED = -8  # the exponent to which quotients agree with right gradients
 
 
 def numerical_check(setting: Setting) -> Paragraph | None:
@@ -71,8 +72,8 @@ def numerical_check(setting: Setting) -> Paragraph | None:
 
 
 def _order(error: float) -> str:
-    """An error as a bound, a power of ten."""
-    exponent = -10 if error <= 1e-10 else math.ceil(math.log10(error))
+    """An error as a bound, a power of ten; what is below the rounding of any machine is one bound."""
+    exponent = _EXPECTED if error <= 10.0**_EXPECTED else math.ceil(math.log10(error))
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 

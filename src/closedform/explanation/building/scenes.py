@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import filterfalse
 
 from closedform.explanation.building.entries import Entries, Read
 from closedform.explanation.building.grids import (
@@ -66,6 +67,10 @@ from closedform.formula.tree import (
 )
 from closedform.solution import Quantity, Values
 
+_OVER_INDICES = (
+    r"(?P<before>,?(?: summed| the same| copied)? (?:over|to every|for each|for every) )"
+    r"(?P<indices>(?:\w'?, )*\w'?)(?P<after> by itself|,|(?=$| |\.))"
+)
 _MOST_AXES = 6  # of a weight of its own for each position; windows of maxima that overlap have no picture
 _MOST_SAID = 9  # entries that are listed for those who hear a page
 _MOST_READS = 120  # reads of one entry up to which every visible entry can be chosen
@@ -324,7 +329,8 @@ class QuantityScene:
             factor: list[Inline] = [Numeral(self.name.recipe.factor), Strong(" times ")]
         else:
             factor = []
-        found: list[Inline] = [f"This is {article}", *factor, *self.words(words, strong=True)]
+        begin = "This is, " if words.startswith("for ") else f"This is {article}"
+        found: list[Inline] = [begin, *factor, *self.words(words, strong=True)]
         zeros = list(self._zeros.values())
         if zeros and len(self._zeros) == 1:
             found.append(f": {zeros[0]}")
@@ -334,10 +340,14 @@ class QuantityScene:
         """The words without the indices that take one value."""
 
         def kept(match: re.Match[str]) -> str:
-            indices = [i for i in match[2].split(", ") if not self._is_single(i)]
-            return f" {match[1]} {', '.join(indices)}" if indices else ""
+            indices = [i for i in match["indices"].split(", ") if not self._is_single(i)]
+            if indices:
+                return f"{match['before']}{', '.join(indices)}{match['after']}"
+            return match["after"].removeprefix(" by itself").removeprefix("," * match[0].startswith(","))
 
-        return re.sub(r" (over|to every|for each|for every) ((?:\w'?, )*\w'?)(?=$|,| |\.)", kept, words)
+        found = re.sub(_OVER_INDICES, kept, words)
+        is_sum_of_one = found != words and found.startswith("the sum of ") and " over " not in found
+        return found.removeprefix("the sum of ") if is_sum_of_one else found
 
     def _is_single(self, index: str) -> bool:
         """Whether an index takes one value."""
@@ -421,7 +431,10 @@ class QuantityScene:
             return "⊙" if self._is_point_wise else ","
         if any(len(axis.walk) > 1 for operand in recipe.operands for axis in operand.axes):
             return "∗"
-        return "·" if recipe.sum_over else "⊙"
+        wide = [{i for i in operand.indices if not self._is_single(i)} for operand in recipe.operands]
+        return (
+            "⊙" if all(indices == set(filterfalse(self._is_single, recipe.free)) for indices in wide) else "·"
+        )
 
     @property
     def _is_point_wise(self) -> bool:

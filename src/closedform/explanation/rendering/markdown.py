@@ -111,7 +111,8 @@ def _block(
             for step in steps:
                 yield f"*{escaped(step.rule)}*"
                 yield _display(aligned_latex(step.math))
-                yield prose_markdown(step.reason)
+                if step.reason:
+                    yield prose_markdown(step.reason)
         case Flow():
             yield _flow(block)
         case Table(head, rows, foot, numeric):

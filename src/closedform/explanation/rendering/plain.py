@@ -130,12 +130,12 @@ def _derivation(steps: tuple[Step, ...], width: int) -> list[str]:
         shown = [" " * start + line for line in broken(formula[start:], width - rule - start)]
         reason = prose_text(step.reason)
         if beside:
-            parts = wrapped(reason, room - widest)
+            parts = wrapped(reason, room - widest) if reason else []
             fits = all(columns(line) <= widest for line in shown)
             right = parts if fits else [""] * len(shown) + parts
         else:
             right = []
-            shown += wrapped(reason, width - rule, "  ")
+            shown += wrapped(reason, width - rule, "  ") if reason else []
         left = [step.rule]
         for height in range(max(len(shown), len(right))):
             label, line, words = (each[height] if height < len(each) else "" for each in (left, shown, right))
