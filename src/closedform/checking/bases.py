@@ -126,7 +126,7 @@ class Numbers:
         return tuple(self._base({**self._drawn(seed), **kept}) for seed in range(_DRAWS))
 
     def _base(self, given: Mapping[str, Array]) -> Base:
-        flipped = _kernels(self.solution) if self.convention.is_flipped else frozenset()
+        flipped = kernel_quantities(self.solution) if self.convention.is_flipped else frozenset()
         calculations = _scaled(self.solution, self.convention.scale)
         turned = {name: a[..., ::-1, ::-1] if name in flipped else a for name, a in given.items()}
         return Base(Values(self.solution, turned, calculations), flipped, self.convention.scale)
@@ -191,7 +191,7 @@ def _has_kinks(solution: Solution) -> bool:
     )
 
 
-def _kernels(solution: Solution) -> frozenset[str]:
+def kernel_quantities(solution: Solution) -> frozenset[str]:
     """The kernels of convolutions, their gradients and what gradient descent makes of them."""
     layers = solution.architecture.layers
     names = [

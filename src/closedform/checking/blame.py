@@ -25,7 +25,8 @@ from closedform.worksheet.axes import Axes
 
 Array = npt.NDArray[Any]
 
-_MOST_WORK = 60_000_000  # terms to add up while one claim's mistake is looked for
+_MOST_WORK = 30_000_000  # terms to add up while a mistake is looked for in the claim's own line
+_MOST_BETWEEN = 6_000_000  # and in all lines between it and what is claimed before
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,13 +120,13 @@ def blame(
     """
     target = cases[0].target
     own = solution[target]
-    budget = _Budget(_MOST_WORK)
-    found = _in_line(cases, solution, own, budget)
+    found = _in_line(cases, solution, own, _Budget(_MOST_WORK))
     if found is not None:
         return found
     found = _updated_weights(cases, solution)
     if found is not None:
         return found
+    budget = _Budget(_MOST_BETWEEN)
     for quantity in _between(own, solution, claimed):
         found = _in_line(cases, solution, quantity, budget)
         if found is not None:

@@ -4,14 +4,15 @@ batch, half of the squared error, kernels that are turned before they are laid o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 
-from closedform.checking.bases import STANDARD, Base, Convention, Numbers
+from closedform.checking.bases import STANDARD, Base, Convention, Numbers, kernel_quantities
 from closedform.checking.stated import Stated, stated
 from closedform.errors import ClosedformError
 from closedform.layers import MeanSquaredError
+from closedform.solution import Solution
 from closedform.solution.names import LOSS
 from closedform.worksheet.claims import Claim
 from closedform.worksheet.sheet import Worksheet
@@ -25,8 +26,9 @@ _FLIPPED = (
 def followed(worksheet: Worksheet) -> Convention:
     """The convention that the whole solution follows; the library's own where it follows no other.
 
-    Another is recognised only where every claim that can tell the two apart follows it, or is wrong under
-    both, and where they are two or more, the loss among them where the loss is what differs.
+    Another is recognised only where two claims or more follow it and none that can tell follows the usual
+    one; where the loss is what differs it must be among them, and where kernels are turned, two that lay a
+    kernel on an image.
     """
     claims = [c for c in worksheet.claims if c.kind not in ("size", "count") and c.given_shape is None]
     if len(claims) < 2:
@@ -39,11 +41,37 @@ def followed(worksheet: Worksheet) -> Convention:
         apart = [claim for claim in claims if found[claim.number] != usual[claim.number]]
         if len(apart) < 2 or any(usual[claim.number] for claim in apart):
             continue
-        loss = worksheet.solution.names.get(LOSS)
-        if convention.scale != 1 and loss not in [claim.quantity for claim in apart]:
-            continue
-        return convention
+        if _is_whole(convention, worksheet, [claim for claim in claims if found[claim.number]], claims):
+            return convention
     return STANDARD
+
+
+def _is_whole(
+    convention: Convention, worksheet: Worksheet, right: Sequence[Claim], claims: Sequence[Claim]
+) -> bool:
+    """Whether every claim in whose own line the convention shows follows it: one alone is a mistake."""
+    solution = worksheet.solution
+    followers = {claim.quantity for claim in right}
+    stated = {claim.quantity for claim in claims}
+    if convention.scale != 1:
+        loss = solution.names[LOSS]
+        if loss not in followers or not stated & {loss, "d" + solution.output} <= followers:
+            return False
+    if convention.is_flipped:
+        shown = stated & _shown_flipped(solution)
+        return len(shown) > 1 and shown <= followers
+    return True
+
+
+def _shown_flipped(solution: Solution) -> frozenset[str]:
+    """The quantities in whose own lines a kernel is laid on an image."""
+    kernels = kernel_quantities(solution)
+    found = {name for name in kernels if solution[name].role == "gradient"}
+    for name in kernels:
+        quantity = solution[name]
+        if quantity.role == "parameter" and quantity.layer is not None:
+            found |= {solution.output_of(quantity.layer), "d" + solution.output_of(quantity.layer - 1)}
+    return frozenset(found)
 
 
 def _conventions(worksheet: Worksheet) -> Iterator[Convention]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ Array = npt.NDArray[Any]
 _DRAWN = "The numbers are drawn for the comparison."
 _FREE = 100  # the first of the sets of numbers that are drawn whatever the sheet says
 _MOST_CELLS = 400
-_MOST_EXPANDED = 60
 
 
 def check_sheet(worksheet: Worksheet) -> SheetVerdict:
@@ -221,7 +221,7 @@ class _Marking:
         if claim.index_base is not None:
             return self._of_other_indices(claim, common)
         if all(case.is_right for case in cases):
-            notes = _notes(claim, self._rounding(cases))
+            notes = _notes(claim, self._rounding(claim, cases))
             cells = self._cells(claim, cases[0], writer)
             return StepVerdict(status="right", notes=notes, cells=cells, **common)
         tie = self._by_ties(claim, cases)
@@ -350,7 +350,9 @@ class _Marking:
 
     # ---- what is said
 
-    def _rounding(self, cases: Sequence[Case]) -> tuple[str, ...]:
+    def _rounding(self, claim: Claim, cases: Sequence[Case]) -> tuple[str, ...]:
+        if not any(isinstance(entry.number, Fraction) for entry in claim.entries.values()):
+            return ()  # floats are as exact as floats are
         for case in cases:
             expected = case.base[case.target]
             if expected is not None and case.stated.is_rounded(case.axes.to_sheet(expected)):
@@ -365,13 +367,14 @@ class _Marking:
     def _entries(
         self, claim: Claim, cases: Sequence[Case], shown: Case, writer: Writer
     ) -> tuple[WrongEntry, ...]:
-        differs = np.logical_or.reduce([self._differing(case) for case in cases])
+        differing = [self._differing(case) for case in cases]
         fixed = self._fixed(claim, cases)
+        most = writer.most_expanded(claim.quantity)
         found = []
-        for number, place in enumerate(map(tuple, np.argwhere(differs).tolist())):
-            case = next(case for case in cases if self._differing(case)[place])
+        for number, place in enumerate(map(tuple, np.argwhere(np.logical_or.reduce(differing)).tolist())):
+            case = next(case for case, differs in zip(cases, differing, strict=True) if differs[place])
             expansion = ""
-            if number < _MOST_EXPANDED and not self.convention.is_flipped:
+            if number < most and not self.convention.is_flipped:
                 expansion = writer.expansion(case.base, claim.quantity, case.axes.place(place), fixed)
             expected = case.base[claim.quantity]
             assert expected is not None

@@ -22,6 +22,7 @@ Array = npt.NDArray[Any]
 
 _MOST_CHOICES = 4096
 _MOST_TRIED = 400
+_MOST_TIES = 64  # where more depends on ties, only what a claim says of the tied entries themselves is heard
 
 
 def accepted(case: Case, solution: Solution, claimed: Collection[str]) -> str:
@@ -101,7 +102,10 @@ def _choices(case: Case, solution: Solution, gradient: Quantity) -> list[list[Ar
     windows = windows_of(line, known)
     found: list[list[Array]] = []
     if windows is not None:
-        for row in np.flatnonzero((windows.tied.sum(1) > 1) & (windows.upstream != 0)):
+        rows = np.flatnonzero((windows.tied.sum(1) > 1) & (windows.upstream != 0))
+        if len(rows) > _MOST_TIES:
+            return []
+        for row in rows:
             first = int(windows.tied[row].argmax())
             options = []
             shares = [np.eye(windows.tied.shape[1])[k] for k in np.flatnonzero(windows.tied[row])]
@@ -116,7 +120,10 @@ def _choices(case: Case, solution: Solution, gradient: Quantity) -> list[list[Ar
     if not any(isinstance(n, Function) and n.name == "step" for n in walk(line.equation.right)):
         return []
     x, upstream = known["X"], known[line.upstream or ""]
-    for place in map(tuple, np.argwhere((x == 0) & (upstream != 0)).tolist()):
+    places = np.argwhere((x == 0) & (upstream != 0))
+    if len(places) > _MOST_TIES:
+        return []
+    for place in map(tuple, places.tolist()):
         options = []
         for slope in (0.0, 1.0, 0.5):
             change = np.zeros(x.shape)

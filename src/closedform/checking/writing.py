@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
@@ -16,12 +17,15 @@ from closedform.checking.lines import Line
 from closedform.errors import ClosedformError
 from closedform.formula.tree import Access
 from closedform.solution import Solution
+from closedform.solution.exact import work
 from closedform.worksheet.claims import Claim
 from closedform.worksheet.symbols import Symbols
 
 Array = npt.NDArray[Any]
 
 _LONGEST = 240
+_MOST_ENTRIES = 60
+_MOST_TERMS = 3_000  # in all entries of a claim together
 
 
 class _Named(Expansion):
@@ -69,6 +73,14 @@ class Writer:
         if number.is_integer() and abs(number) < 1e15:
             return str(int(number))
         return f"{number:.6g}"
+
+    def most_expanded(self, quantity: str) -> int:
+        """How many entries of a quantity are written out: few where each has many terms."""
+        own = self.solution[quantity]
+        if own.calculation is None:
+            return 0
+        terms = work(own.calculation.equation, own.calculation.sizes) // max(1, math.prod(own.shape))
+        return min(_MOST_ENTRIES, _MOST_TERMS // max(1, terms))
 
     def expansion(
         self, base: Base, quantity: str, place: tuple[int, ...], fixed: Collection[str] = ()
