@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -106,7 +107,7 @@ class Claim:
     given_shape: Shape | None = None
     index_base: int | None = None
 
-    @property
+    @cached_property
     def is_symbolic(self) -> bool:
         """Whether an entry is written in symbols."""
         return any(entry.equation is not None for entry in self.entries.values())
