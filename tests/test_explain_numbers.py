@@ -155,7 +155,7 @@ def test_d_the_maximum_and_where_its_gradient_goes():
 
 def test_d_softmax_and_cross_entropy_end_in_probabilities_minus_labels():
     page = cf.explain(cf.SoftmaxCrossEntropy(), x=[[0, 0]], y=[1])
-    assert shown(page, "gradient-X") == [[["0.5", "−0.5"]]]
+    assert shown(page, "gradient-X") == [[["1/2", "−1/2"]]]
     assert taught(page, "gradient-X") == (
         "This is the probabilities minus the labels, divided by the number of examples."
     )
@@ -164,7 +164,7 @@ def test_d_softmax_and_cross_entropy_end_in_probabilities_minus_labels():
 def test_e_step_of_gradient_descent():
     page = explain_worksheet(read_worksheet(WORKSHEETS / "e4.toml"))
     assert shown(page, "forward-F") == [[["8", "4", "0", "9"], ["3", "8", "7", "6"]]]
-    assert shown(page, "gradient-W2") == [[["−1.25", "1", "1.75", "−0.75"]]]
+    assert shown(page, "gradient-W2") == [[["−5/4", "1", "7/4", "−3/4"]]]
     descent = section(page, "descent")
     assert "here with the rate η = 1/2" in paragraphs(descent)[0]
 

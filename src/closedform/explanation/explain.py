@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from closedform.architecture import Architecture, nearest
 from closedform.errors import SettingError, ShapeError
 from closedform.explanation.building.grids import limits_for
-from closedform.explanation.building.scenes import Setting
+from closedform.explanation.building.lines import Setting
 from closedform.explanation.building.sections import elision, is_elided, sections
 from closedform.explanation.building.writing import Writer
 from closedform.explanation.document import Block, Document, Paragraph

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from closedform.errors import FormulaError
 from closedform.formula.evaluate import evaluate, evaluate_exactly
 from closedform.formula.extents import Sizes
 from closedform.formula.table import stabilise
@@ -60,12 +62,13 @@ def value_of(equation: Equation, arrays: Mapping[str, Array], sizes: Sizes) -> A
         working it out does not take seconds; else float64.
     """
     read = {tensor: arrays[tensor] for tensor in equation.tensors}
-    if all(array.dtype == object for array in read.values()) and not is_irrational(equation):
-        found = _whole_value(equation, read, sizes)
+    if all(array.dtype == object for array in read.values()):
+        found = None if is_irrational(equation) else _whole_value(equation, read, sizes)
         if found is not None:
             return found
         if work(equation, sizes) <= MOST_EXACT:
-            return evaluate_exactly(equation, read, sizes)
+            with suppress(FormulaError):  # sigmoid(0) is 1/2, sigmoid(1) no fraction
+                return evaluate_exactly(equation, read, sizes)
     line = Equation(equation.left, stabilise(equation.right)) if is_irrational(equation) else equation
     return evaluate(line, {tensor: array.astype(np.float64) for tensor, array in read.items()}, sizes)
 

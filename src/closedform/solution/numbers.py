@@ -66,6 +66,16 @@ def numbers(values: Any, what: str, exact: bool = True) -> Array:
     return found.astype(np.float64)
 
 
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _shown(labels: Array) -> str:
+    """Some labels for a message."""
+    listed = [str(label) for label in labels.ravel()[:6]]
+    return ", ".join([*listed, "…"] if labels.size > len(listed) else listed)
+
+
 def _object_array(values: Any, what: str) -> Array:
     if isinstance(values, Mapping | set) or values is None:
         raise DataError(f"{what} must be an array of numbers, got {type(values).__name__}")
@@ -157,7 +167,7 @@ def given_array(solution: Solution, quantity: Quantity, values: Any, exact: bool
             return fitted(array, quantity.shape, what)
         labels = array.ravel() if array.size == solution.batch else array
         if any(label != int(label) for label in labels.ravel()):
-            raise DataError(f"{what} must be labels, whole numbers from 0, got {list(labels.ravel())!r:.60}")
+            raise DataError(f"{what} must be labels, whole numbers from 0, got {_shown(labels)}")
         one_hot = loss.targets(
             np.array([int(label) for label in labels]), solution.batch, quantity.shape[1:], np.dtype(float)
         )

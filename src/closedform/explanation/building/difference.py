@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.explanation.building.scenes import Setting
+from closedform.explanation.building.lines import Setting
 from closedform.explanation.document import Inline, Paragraph
 from closedform.solution import Quantity, Solution, Values
 

@@ -272,13 +272,18 @@ class Entries:
         if not self._is_factored:
             return ()
         found = (f for f in self._factors if not isinstance(f, Reduce | Plus))
-        return tuple(f for f in found if not self._is_one(f))
+        return tuple(f for f in found if self._number(f) not in (1, -1))
 
-    def _is_one(self, e: Expression) -> bool:
-        """Whether a factor is 1 at these sizes."""
+    @cached_property
+    def _is_turned(self) -> bool:
+        """Whether a minus alone stands before the sum: it goes to every term."""
+        return self._is_factored and any(self._number(factor) == -1 for factor in self._factors)
+
+    def _number(self, e: Expression) -> Fraction | None:
+        """The number that a factor is at these sizes, None where it is none."""
         if not isinstance(e, Number) or any(index in e.value.names for index in self.sizes.extents):
-            return False
-        return e.value.value(self.sizes.values) == 1
+            return None
+        return e.value.value(self.sizes.values)
 
     @cached_property
     def _summed(self) -> Expression:
@@ -488,5 +493,5 @@ class Entries:
             numbers,
             tuple(dict.fromkeys(self.name_of(r) for r in piece.reads if r.tensor not in self.weights)),
             tuple(dict.fromkeys(self.name_of(r) for r in piece.reads if r.tensor in self.weights)),
-            "−" if piece.is_negative else "+",
+            "−" if piece.is_negative != self._is_turned else "+",
         )

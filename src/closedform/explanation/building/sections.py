@@ -10,7 +10,8 @@ from closedform.architecture import Architecture
 from closedform.explanation.building.difference import numerical_check
 from closedform.explanation.building.factors import PROBABILITY, factors
 from closedform.explanation.building.grids import Limits, Position, Shown, grids, is_partial, plain
-from closedform.explanation.building.scenes import QuantityScene, Setting
+from closedform.explanation.building.lines import Setting
+from closedform.explanation.building.scenes import QuantityScene
 from closedform.explanation.building.specialise import specialised
 from closedform.explanation.building.writing import Context
 from closedform.explanation.document import (
@@ -173,11 +174,11 @@ def _forward_layer(setting: Setting, position: int) -> Section:
     key = f"forward-{quantity.name}"
     blocks: list[Block] = [
         Paragraph(_in_general(setting, layer, position)),
-        Display(scene.general()),
+        Display(scene.line.general()),
         Paragraph(
             (
                 "To the library this layer is one line, counted from 0: ",
-                Code(text(scene.calculation.equation)),
+                Code(text(scene.line.calculation.equation)),
             ),
             "note",
         ),
@@ -217,7 +218,7 @@ def loss(setting: Setting) -> Section:
     if any(q.role == "target" for q in solution.quantities):
         blocks += _given(setting, [q for q in solution.quantities if q.role == "target"])
     scene = QuantityScene(setting, solution[solution.differentiated])
-    blocks += [Paragraph(("The loss, in general:",)), Display(scene.general())]
+    blocks += [Paragraph(("The loss, in general:",)), Display(scene.line.general())]
     blocks += [Paragraph(("With the sizes here:",)), scene.forward("scene-loss")]
     return Section(("The loss",), tuple(blocks), "loss")
 
@@ -390,7 +391,7 @@ def _gradient(setting: Setting, quantity: Quantity) -> Section:
     title: Prose = ("Gradient in ", setting.writer.symbol(quantity.name.removeprefix("d")))
     blocks: list[Block] = []
     if len(setting.writer.solution.architecture.layers) <= 1:
-        blocks += [Paragraph(("In general:",)), scene.derivation(own=False)]
+        blocks += [Paragraph(("In general:",)), scene.steps.derivation(own=False)]
         blocks.append(Paragraph(("With the sizes here:",)))
     return Section(title, (*blocks, scene.backward(f"scene-{key}")), key)
 
@@ -421,7 +422,7 @@ def kept(setting: Setting, positions: Iterable[int]) -> Section:
             label = name or solution.definition_name(quantity, tensor)
             scene = QuantityScene(setting, quantity)
             symbols[label] = (
-                writer.symbol(name) if name else writer.definition(tensor, (), scene.entries.number)
+                writer.symbol(name) if name else writer.definition(tensor, (), scene.line.entries.number)
             )
             needed.setdefault(label, [])
             needed[label] += [", "] if needed[label] else []

@@ -41,6 +41,14 @@ _FUNCTIONS: dict[str, Callable[[Fraction], Fraction]] = {
     "step": lambda x: Fraction(x > 0),
     "abs": abs,
 }
+# where other functions have a value in fractions: everywhere else they have none
+_POINTS: dict[str, dict[Fraction, Fraction]] = {
+    "exp": {Fraction(0): Fraction(1)},
+    "log": {Fraction(1): Fraction(0)},
+    "sigmoid": {Fraction(0): Fraction(1, 2)},
+    "tanh": {Fraction(0): Fraction(0)},
+    "sqrt": {Fraction(0): Fraction(0), Fraction(1): Fraction(1)},
+}
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {"=": eq, "!=": ne, "<": lt, "<=": le}
 
 
@@ -50,7 +58,8 @@ def evaluate_exactly(equation: Equation, arrays: Mapping[str, Array], sizes: Siz
     Parameters
     ----------
     equation
-        The formula; of the functions it may hold ``relu``, ``step`` and ``abs``.
+        The formula; of the functions it may hold ``relu``, ``step`` and ``abs``, and others where their value
+        is a fraction, as sigmoid(0) is.
     arrays
         Every tensor that the formula reads, by name: whole numbers, fractions, or floating-point numbers,
         which are taken for the fractions that they are.
@@ -144,6 +153,9 @@ class _Exact:
                 return self.product((expression,), names)
             case Function(name, argument):
                 if name not in _FUNCTIONS:
+                    at = self.value(argument, names) if name in _POINTS else None
+                    if at in _POINTS.get(name, {}):
+                        return _POINTS[name][at]
                     line = str(self.equation)
                     raise FormulaError(
                         f"{name} has no value in fractions: evaluate in floating point instead",
