@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from browser import axe_source, started_browser
 
 from closedform.checking.sheet import check_sheet
 from closedform.explanation.explain import explain_worksheet
@@ -12,14 +11,6 @@ from closedform.worksheet import read_worksheet
 SHEETS = Path(__file__).parent.parent / "worksheets"
 EXPLAINED = ["a2", "b4", "b6", "c4", "d2", "e4"]
 MARKED = ["c4-as-scanned", "d3-misread", "e4"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver, browser = started_browser()
-    yield browser
-    browser.close()
-    driver.stop()
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +98,8 @@ def test_a_phone_never_scrolls_sideways(opened, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-@pytest.fixture(scope="module")
-def axe(pytestconfig):
-    return axe_source(pytestconfig.cache.mkdir("axe"))
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["c4", "e4", "marked-c4-as-scanned", "marked-d3-misread"])
-def test_axe_finds_nothing(opened, axe, name, scheme):
+def test_axe_finds_nothing(opened, violations, name, scheme):
     page = opened(name, scheme=scheme)
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)")
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:4]]) for each in found] == []
+    assert violations(page) == []

@@ -1,7 +1,6 @@
 """A page of an explanation in a browser: its light, its keys, its widths, and what is read aloud."""
 
 import pytest
-from browser import axe_source, started_browser
 from explained import sheet_c4
 from explained_many import many_sided
 from test_html import _large
@@ -16,14 +15,6 @@ NOTEBOOK = (
     '<body><main><h1>Notebook</h1><p id="outside">Words of <i>its</i> own</p>'
     '<table id="own"><tr><td>1</td></tr></table>{}</main></body></html>'
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver, browser = started_browser()
-    yield browser
-    browser.close()
-    driver.stop()
 
 
 @pytest.fixture(scope="module")
@@ -250,11 +241,6 @@ def test_a_large_page_answers_at_once(opened):
     assert seconds < 0.1
 
 
-@pytest.fixture(scope="module")
-def axe(pytestconfig):
-    return axe_source(pytestconfig.cache.mkdir("axe"))
-
-
 @pytest.mark.parametrize(
     ("name", "address", "scheme"),
     [
@@ -265,18 +251,14 @@ def axe(pytestconfig):
         ("two", "", "dark"),
     ],
 )
-def test_axe_finds_nothing(opened, axe, name, address, scheme):
+def test_axe_finds_nothing(opened, violations, name, address, scheme):
     page = opened(name, address, color_scheme=scheme)
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)")
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:4]]) for each in found] == []
+    assert violations(page) == []
 
 
-def test_axe_finds_nothing_on_a_phone(opened, axe):
+def test_axe_finds_nothing_on_a_phone(opened, violations):
     page = opened("many", "#m11", PHONE)
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)")
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:4]]) for each in found] == []
+    assert violations(page) == []
 
 
 def test_expansions_are_read_as_sentences(opened):
