@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import numpy.typing as npt
 from closedform.checking.bases import STANDARD, Base, Convention, Numbers, one_hot
 from closedform.checking.blame import Blame, Case, blame, of_other_shape
 from closedform.checking.conventions import followed
-from closedform.checking.sheet_verdict import Cell, SheetVerdict, StepVerdict, WrongEntry
+from closedform.checking.sheet_entries import Entries
+from closedform.checking.sheet_verdict import SheetVerdict, StepVerdict, WrongEntry
 from closedform.checking.sizes import judged_size, size_text
 from closedform.checking.stated import stated
 from closedform.checking.subgradients import accepted, without_ties
@@ -29,7 +29,6 @@ Array = npt.NDArray[Any]
 
 _DRAWN = "The numbers are drawn for the comparison."
 _FREE = 100  # the first of the sets of numbers that are drawn whatever the sheet says
-_MOST_CELLS = 400
 
 
 def check_sheet(worksheet: Worksheet) -> SheetVerdict:
@@ -210,6 +209,7 @@ class _Marking:
         if not cases:
             raise ShapeError(f"claim {claim.number} ({claim.of}): there are no numbers to judge it at")
         writer = Writer(self.symbols, self.solution)
+        entries = Entries(claim, cases, writer, not self.convention.is_flipped)
         count = int(cases[0].stated.filled.sum())
         common: dict[str, Any] = {
             "number": claim.number,
@@ -221,23 +221,28 @@ class _Marking:
         if claim.index_base is not None:
             return self._of_other_indices(claim, common)
         if all(case.is_right for case in cases):
-            notes = _notes(claim, self._rounding(claim, cases))
-            cells = self._cells(claim, cases[0], writer)
+            notes = _notes(claim, entries.rounding())
+            cells = entries.cells(cases[0])
             return StepVerdict(status="right", notes=notes, cells=cells, **common)
         tie = self._by_ties(claim, cases)
         if tie:
             for key, case in zip(keys, cases, strict=True):
                 self._accept(key, claim, case)
-            cells = self._cells(claim, cases[0], writer, is_right=True)
+            cells = entries.cells(cases[0], is_right=True)
             return StepVerdict(status="right", notes=_notes(claim, (tie,)), cells=cells, **common)
-        return self._wrong(claim, keys, cases, common, writer)
+        return self._wrong(claim, keys, cases, common, entries)
 
     def _wrong(
-        self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], common: dict[str, Any], writer: Writer
+        self,
+        claim: Claim,
+        keys: Sequence[int],
+        cases: Sequence[Case],
+        common: dict[str, Any],
+        entries: Entries,
     ) -> StepVerdict:
         shown = next(case for case in cases if not case.is_right)
-        common["entries"] = self._entries(claim, cases, shown, writer)
-        common["cells"] = self._cells(claim, shown, writer)
+        common["entries"] = entries.wrong()
+        common["cells"] = entries.cells(shown)
         follows = self._follows_from(claim, keys)
         carried: list[Case] = []
         for origins in self._ways(follows):
@@ -347,83 +352,6 @@ class _Marking:
                 if not said:
                     return ""
         return said
-
-    # ---- what is said
-
-    def _rounding(self, claim: Claim, cases: Sequence[Case]) -> tuple[str, ...]:
-        if not any(isinstance(entry.number, Fraction) for entry in claim.entries.values()):
-            return ()  # floats are as exact as floats are
-        for case in cases:
-            expected = case.base[case.target]
-            if expected is not None and case.stated.is_rounded(case.axes.to_sheet(expected)):
-                return ("Right to the digits that are written.",)
-        return ()
-
-    def _differing(self, case: Case) -> npt.NDArray[np.bool_]:
-        expected = case.base[case.target]
-        assert expected is not None
-        return np.asarray(~case.stated.agrees(case.axes.to_sheet(expected)), bool)
-
-    def _entries(
-        self, claim: Claim, cases: Sequence[Case], shown: Case, writer: Writer
-    ) -> tuple[WrongEntry, ...]:
-        differing = [self._differing(case) for case in cases]
-        fixed = self._fixed(claim, cases)
-        most = writer.most_expanded(claim.quantity)
-        found = []
-        for number, place in enumerate(map(tuple, np.argwhere(np.logical_or.reduce(differing)).tolist())):
-            case = next(case for case, differs in zip(cases, differing, strict=True) if differs[place])
-            expansion = ""
-            if number < most and not self.convention.is_flipped:
-                expansion = writer.expansion(case.base, claim.quantity, case.axes.place(place), fixed)
-            expected = case.base[claim.quantity]
-            assert expected is not None
-            right = expected[case.axes.place(place)]
-            found.append(
-                WrongEntry(
-                    self._index(claim, place),
-                    self._given(claim, case, place),
-                    writer.expected(claim, right, expansion),
-                    "" if claim.is_symbolic else expansion,
-                )
-            )
-        return tuple(found)
-
-    def _index(self, claim: Claim, place: tuple[int, ...]) -> tuple[int, ...]:
-        """An entry's place in what the claim is about, as the sheet counts it."""
-        return tuple(k + self.symbols.first_index for k in place[len(claim.place) :])
-
-    def _fixed(self, claim: Claim, cases: Sequence[Case]) -> frozenset[str]:
-        """What a claim in symbols reads that is the same for all numbers."""
-        calculation = self.solution[claim.quantity].calculation
-        if not claim.is_symbolic or calculation is None or len(cases) < 2:
-            return frozenset()
-        found = set()
-        for name in set(calculation.reads.values()) - {claim.quantity}:
-            values = [case.base[name] for case in cases]
-            first = values[0]
-            if first is not None and all(v is not None and np.array_equal(v, first) for v in values):
-                found.add(name)
-        return frozenset(found)
-
-    def _given(self, claim: Claim, case: Case, place: tuple[int, ...]) -> str:
-        entry = claim.entries.get(place)
-        return entry.text if entry is not None else Writer.number(case.stated.values[place])
-
-    def _cells(
-        self, claim: Claim, case: Case, writer: Writer, is_right: bool = False
-    ) -> tuple[tuple[tuple[int, ...], Cell], ...]:
-        if case.stated.values.size > _MOST_CELLS:
-            return ()
-        expected = case.base[claim.quantity]
-        assert expected is not None
-        written, differs = case.axes.to_sheet(expected), self._differing(case)
-        found = []
-        for place in map(tuple, np.argwhere(case.stated.filled).tolist()):
-            index = self._index(claim, place)
-            right = is_right or not differs[place]
-            found.append((index, Cell(self._given(claim, case, place), Writer.number(written[place]), right)))
-        return tuple(found)
 
     # ---- claims that cannot be compared entry by entry
 
