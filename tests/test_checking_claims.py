@@ -27,7 +27,7 @@ def test_an_array_in_fractions_is_right():
 
 def test_the_entries_that_differ_are_told_with_what_is_right():
     """The misread entries of the scan, counted from 1."""
-    found = check([["9/4", "13/4"], ["17/4", "13/4"]], CONV, "W", arrays=SHEET, origin=1)
+    found = check([["9/4", "13/4"], ["17/4", "13/4"]], CONV, "W", arrays=SHEET, first_index=1)
     assert not found
     assert [(e.index[-2:], e.given, e.expected) for e in found.entries] == [
         ((2, 1), Fraction(17, 4), Fraction(7, 4)),
@@ -37,7 +37,7 @@ def test_the_entries_that_differ_are_told_with_what_is_right():
         "dY11·x21 + dY12·x22 + dY21·x31 + dY22·x32 = 1/4·3 + 1/4·1 + 1/4·4 + 1/4·(-1) = 7/4"
     )
     claim = [[0, "13/4", "13/4"], ["1/4", "1/4", "1/4"], ["1/4", "-1/4", "-1/4"]]
-    found = check(claim, CONV, arrays=SHEET, origin=1)
+    found = check(claim, CONV, arrays=SHEET, first_index=1)
     assert [e.index[-2:] for e in found.entries] == [(1, 2), (1, 3), (2, 2), (3, 3)]
     assert [e.expected for e in found.entries] == [
         Fraction(3, 4), Fraction(3, 4), Fraction(2, 4), Fraction(-2, 4)
@@ -241,14 +241,14 @@ def test_malformed_arguments_get_one_clear_error():
         error_of(SettingError, [[1]], cf.ReLU(), digits=1.5)
         == "digits must be a whole number from 0 to 15, got 1.5"
     )
-    assert error_of(SettingError, [[1]], cf.ReLU(), origin=2) == "origin must be 0 or 1, got 2"
+    assert error_of(SettingError, [[1]], cf.ReLU(), first_index=2) == "first_index must be 0 or 1, got 2"
 
 
 # ---- what a verdict says
 
 
 def test_the_verdict_as_text():
-    found = check([["9/4", "13/4"], ["17/4", "13/4"]], CONV, "W", arrays=SHEET, origin=1)
+    found = check([["9/4", "13/4"], ["17/4", "13/4"]], CONV, "W", arrays=SHEET, first_index=1)
     assert found.text() == "\n".join([
         "dW is wrong.",
         "  2 of 4 entries differ:",

@@ -418,3 +418,16 @@ def test_a_malformed_claim_gets_one_error(claims, error, message):
         check_c4(claims)
     assert str(caught.value).startswith(message)
     assert type(caught.value) is error
+
+
+def test_a_verdict_has_the_same_face_for_a_layer_and_for_a_network():
+    layer = cf.check("dX[n,c,i,j] = dY[n,c,i,j]", of=cf.ReLU())
+    sheet = check_sheet(read_worksheet(WORKSHEETS / "a2-first-written.toml"))
+    for verdict in (layer, sheet):
+        assert isinstance(verdict, cf.Verdict)
+        assert not verdict.right
+        assert verdict.to_dict()["right"] is False
+    assert (layer.mistakes, layer.first_wrong, layer.follows_from) == (("relu-mask-missing",), "dX", ())
+    assert (sheet.mistakes, sheet.first_wrong) == (("pool-factor-missing",), "dv")
+    assert sheet.follows_from == ("dv",)
+    assert [entry.expected for entry in sheet.entries] == ["1/4·x11", "1/4·x12", "1/4·x21", "1/4·x22"]

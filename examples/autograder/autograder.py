@@ -28,7 +28,7 @@ def marked(assignment, submission):
         x = numbers.pop(sheet.solution.input)
         weights = {name: numbers[name] for name in numbers if sheet.solution[name].role == "parameter"}
         return cf.check(
-            claims, of=sheet.architecture, x=x, weights=weights, names=sheet.solution.given, origin=1
+            claims, of=sheet.architecture, x=x, weights=weights, names=sheet.solution.given, first_index=1
         )
     with tempfile.TemporaryDirectory() as folder:
         together = Path(folder, submission.name)

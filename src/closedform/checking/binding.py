@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from fractions import Fraction
-from typing import Any
 
 from closedform.checking.claims import FormulaClaim
 from closedform.checking.lines import Line
+from closedform.checking.reach import values_inside
 from closedform.errors import FormulaError, SettingError
 from closedform.formula.extents import Sizes
-from closedform.formula.subscripts import Polynomial, digits, unprimed
+from closedform.formula.subscripts import digits, unprimed
 from closedform.formula.syntax.names import extent_names
 from closedform.formula.tree import Access, Equation, accesses, replace_access
 from closedform.layers.base import Layer
@@ -192,34 +191,9 @@ def _inferred(index: str, equation: Equation, line: Line, extents: Mapping[str, 
             if subscript.lone == index:
                 bare.append(length)
             elif index in subscript.names and not subscript.has_rounding:
-                reached = _reached(index, subscript, length, equation, extents, values)
+                reached = values_inside(index, subscript, length, equation, extents, values)
                 if reached:
                     reach.append(reached)
     if bare:
         return max(bare)
     return max(reach) if reach else None
-
-
-def _reached(
-    index: str,
-    subscript: Polynomial,
-    length: int,
-    equation: Equation,
-    extents: Mapping[str, int],
-    values: Mapping[str, Any],
-) -> int | None:
-    """How many values of an index can read inside an axis."""
-    others = [name for name in equation.indices if name in subscript.names and name != index]
-    if any(name not in extents for name in others):
-        return None
-    try:
-        step = subscript.coefficient(index).value(values)
-        low = high = subscript.without([index, *others]).value(values)
-        for name in others:
-            ends = (Fraction(0), subscript.coefficient(name).value(values) * (extents[name] - 1))
-            low, high = low + min(ends), high + max(ends)
-    except KeyError:
-        return None
-    if step < 0:
-        return max(1, int(high // -step) + 1)
-    return max(1, int((length - 1 - low) // step) + 1) if step else None

@@ -20,9 +20,8 @@ from closedform.checking.expansion import Expansion, as_number
 from closedform.checking.given import Given, squeezed
 from closedform.checking.lines import Line
 from closedform.checking.search import Judged, named_mistakes
-from closedform.checking.sheet_verdict import SheetVerdict
 from closedform.checking.ties import accepted_by_ties, to_one_other_entry, windows_of
-from closedform.checking.verdict import Entry, Verdict
+from closedform.checking.verdict import ClaimVerdict, Entry, Verdict
 from closedform.errors import ClosedformError, FormulaError, SettingError, ShapeError
 from closedform.formula.evaluate import evaluate
 from closedform.formula.notation import text
@@ -42,14 +41,14 @@ def check(
     *,
     arrays: Mapping[str, Any] | None = None,
     digits: int | None = None,
-    origin: int | None = None,
+    first_index: int | None = None,
     x: Any = None,
     weights: Mapping[str, Any] | None = None,
     y: Any = None,
     dy: Any = None,
     names: Mapping[str, str] | None = None,
     learning_rate: Any = None,
-) -> Verdict | SheetVerdict:
+) -> Verdict:
     """Judge a value or a gradient that somebody worked out, or a whole solution of a network.
 
     Parameters
@@ -72,7 +71,7 @@ def check(
         may be left out.  The targets of a loss are ``"T"``.
     digits
         Decimals to which the claim was rounded.
-    origin
+    first_index
         From which number entries are counted in the verdict, 0 or 1; None takes 0 for a layer, and for a
         network what its claims show.
     x, weights, y, dy, names, learning_rate
@@ -81,8 +80,8 @@ def check(
 
     Returns
     -------
-    Verdict or SheetVerdict
-        The latter for a network: a verdict on each claim, with the first that is wrong and what follows.
+    Verdict
+        A `ClaimVerdict` for a layer; for a network a `SheetVerdict`, with a verdict on each claim.
 
     Raises
     ------
@@ -102,12 +101,18 @@ def check(
     """
     if isinstance(of, Layer) and not isinstance(claim, Mapping):
         return check_layer(
-            claim, of, wrt, input_shape, arrays=arrays, digits=digits, origin=0 if origin is None else origin
+            claim,
+            of,
+            wrt,
+            input_shape,
+            arrays=arrays,
+            digits=digits,
+            first_index=0 if first_index is None else first_index,
         )
     from closedform.checking.named import check_network
 
     return check_network(
-        claim, of, wrt, input_shape, arrays=arrays, digits=digits, origin=origin,
+        claim, of, wrt, input_shape, arrays=arrays, digits=digits, first_index=first_index,
         x=x, weights=weights, y=y, dy=dy, names=names, learning_rate=learning_rate,
     )  # fmt: skip
 
@@ -120,16 +125,16 @@ def check_layer(
     *,
     arrays: Mapping[str, Any] | None = None,
     digits: int | None = None,
-    origin: int = 0,
-) -> Verdict:
+    first_index: int = 0,
+) -> ClaimVerdict:
     """`check` of one layer or loss."""
     shape = None if input_shape is None else checked_shape(tuple(input_shape))
     if digits is not None and (
         isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15
     ):
         raise SettingError(f"digits must be a whole number from 0 to 15, got {digits!r}")
-    if isinstance(origin, bool) or origin not in (0, 1):
-        raise SettingError(f"origin must be 0 or 1, got {origin!r}")
+    if isinstance(first_index, bool) or first_index not in (0, 1):
+        raise SettingError(f"first_index must be 0 or 1, got {first_index!r}")
     if arrays is not None and not isinstance(arrays, Mapping):
         raise SettingError(f"arrays must be a dict of arrays by name, got {type(arrays).__name__}")
     read = read_claim(claim)
@@ -153,7 +158,7 @@ def check_layer(
         case, said = judge(one, line, numbers, digits=digits, is_exact=is_exact)
         judged.append(case)
         notes = notes or said
-    return verdict_of(judged, notes, origin)
+    return verdict_of(judged, notes, first_index)
 
 
 def _target(layer: Layer, formula: Equation, wrt: str | None) -> str | None:
@@ -270,7 +275,7 @@ def _evaluated(claim: FormulaClaim, line: Line, arrays: Mapping[str, Array]) -> 
 # ---- the verdict
 
 
-def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), origin: int = 0) -> Verdict:
+def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), first_index: int = 0) -> ClaimVerdict:
     """The verdict on one claim that was judged at one size or several."""
     wrong = [case for case in judged if not case.is_right]
     first = min(wrong or judged, key=lambda case: case.given.size)
@@ -282,11 +287,11 @@ def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), origin: in
         "notes": notes,
         "shape": first.expected.shape,
         "given_shape": first.given.shape,
-        "origin": origin,
+        "first_index": first_index,
         "compared": int(first.filled.sum()),
     }
     if not wrong:
-        return Verdict(True, **common)
+        return ClaimVerdict(True, **common)
     mistakes = named_mistakes(judged) or _another_entry(judged)
     if first.given.shape != first.expected.shape:
         if not mistakes:
@@ -295,10 +300,10 @@ def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), origin: in
                 f"{layer}{name} must have shape {shape_text(first.expected.shape)}, "
                 f"got {shape_text(first.given.shape)}, which no known mistake explains"
             )
-        return Verdict(False, mistakes, name, **common)
+        return ClaimVerdict(False, mistakes, name, **common)
     differs = ~first.tolerance.agrees(first.given, first.expected, first.filled)
-    entries = _entries(first, differs, origin)
-    return Verdict(False, mistakes, name, entries, differing=int(differs.sum()), **common)
+    entries = _entries(first, differs, first_index)
+    return ClaimVerdict(False, mistakes, name, entries, differing=int(differs.sum()), **common)
 
 
 def _another_entry(judged: Sequence[Judged]) -> tuple[str, ...]:
@@ -312,15 +317,15 @@ def _another_entry(judged: Sequence[Judged]) -> tuple[str, ...]:
     return ("max-wrong-entry",)
 
 
-def _entries(case: Judged, differs: Array, origin: int) -> tuple[Entry, ...]:
-    expansion = Expansion(case.line, case.arrays, origin)
+def _entries(case: Judged, differs: Array, first_index: int) -> tuple[Entry, ...]:
+    expansion = Expansion(case.line, case.arrays, first_index)
     found = []
     for place in map(tuple, np.argwhere(differs)[:MOST_ENTRIES].tolist()):
         try:
             expected, written = expansion.entry(place)
         except (ClosedformError, ArithmeticError, KeyError):
             expected, written = float(case.expected[place]), ""
-        index = tuple(position + origin for position in place)
+        index = tuple(position + first_index for position in place)
         found.append(Entry(index, _shown(case.given[place]), expected, written))
     return tuple(found)
 

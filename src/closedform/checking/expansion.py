@@ -73,12 +73,12 @@ class Expansion:
     ----------
     line, arrays
         The line, and the numbers of every tensor that it reads.
-    origin
+    first_index
         From which number entries are counted.
     """
 
-    def __init__(self, line: Line, arrays: Mapping[str, Array], origin: int = 0):
-        self.line, self.origin = line, origin
+    def __init__(self, line: Line, arrays: Mapping[str, Array], first_index: int = 0):
+        self.line, self.first_index = line, first_index
         self.arrays = {name: np.asarray(array) for name, array in line.completed(arrays).items()}
         self.defined = {definition.left.tensor for definition in line.definitions}
         self.count = 0  # of terms, in all entries together
@@ -172,7 +172,7 @@ class Expansion:
     def name(self, tensor: str, place: tuple[int, ...]) -> str:
         """An entry's name, ``x12`` or ``X[0,1]``; axes of one entry are left out."""
         shape = self.arrays[tensor].shape if tensor in self.arrays else self.line.shape
-        return entry_name(tensor, place, shape, self.origin)
+        return entry_name(tensor, place, shape, self.first_index)
 
     def _value(self, expression: Expression, names: dict[str, int | Fraction]) -> Value:
         """The value of a part that is no sum of products."""
@@ -217,12 +217,12 @@ class Expansion:
         return " = ".join(parts)
 
 
-def entry_name(tensor: str, place: tuple[int, ...], shape: tuple[int, ...], origin: int) -> str:
+def entry_name(tensor: str, place: tuple[int, ...], shape: tuple[int, ...], first_index: int) -> str:
     """An entry's name; axes of one entry are left out, and counted from 1 it is ``x12``."""
-    kept = [position + origin for position, length in zip(place, shape, strict=True) if length > 1]
+    kept = [position + first_index for position, length in zip(place, shape, strict=True) if length > 1]
     if not kept:
         return tensor
-    if origin == 1 and all(position < 10 for position in kept):
+    if first_index == 1 and all(position < 10 for position in kept):
         return (tensor.lower() if len(tensor) == 1 else tensor) + "".join(map(str, kept))
     return f"{tensor}[{','.join(map(str, kept))}]"
 

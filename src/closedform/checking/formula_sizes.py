@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
+from closedform.checking.reach import values_inside
 from closedform.errors import ShapeError
 from closedform.formula.extents import Shape, Sizes, Value
-from closedform.formula.subscripts import Polynomial
 from closedform.formula.syntax.names import extent_names
 from closedform.formula.tree import Equation
 
@@ -90,33 +89,8 @@ def _inferred(
             elif index in subscript.names and not subscript.has_rounding:
                 if kernel and all(n == index or n in extents for n in subscript.names & {*equation.indices}):
                     windows.append(kernel)
-                count = _reached(index, subscript, length, equation, extents, values)
+                count = values_inside(index, subscript, length, equation, extents, values)
                 if count is not None:
                     reached.append(count)
     letters = [known.letters[index]] if index in known.letters else []
     return max(bare or windows or letters or reached, default=None)
-
-
-def _reached(
-    index: str,
-    subscript: Polynomial,
-    length: int,
-    equation: Equation,
-    extents: Mapping[str, int],
-    values: Mapping[str, Value],
-) -> int | None:
-    """How many values of an index can read inside an axis."""
-    others = [name for name in equation.indices if name in subscript.names and name != index]
-    if any(name not in extents for name in others):
-        return None
-    try:
-        step = subscript.coefficient(index).value(values)
-        low = high = subscript.without([index, *others]).value(values)
-        for name in others:
-            ends = (Fraction(0), subscript.coefficient(name).value(values) * (extents[name] - 1))
-            low, high = low + min(ends), high + max(ends)
-    except KeyError:
-        return None
-    if step < 0:
-        return max(1, int(high // -step) + 1)
-    return max(1, int((length - 1 - low) // step) + 1) if step else None

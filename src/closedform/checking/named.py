@@ -38,7 +38,7 @@ def check_claims(
     input_shape: Sequence[int] | None = None,
     names: Mapping[str, str] | None = None,
     learning_rate: Fraction | float | str | None = None,
-    origin: int | None = None,
+    first_index: int | None = None,
     title: str = "solution",
 ) -> SheetVerdict:
     """Mark a solution of a whole network: what it states, in its order.
@@ -60,7 +60,7 @@ def check_claims(
         Names of quantities by key, ``{"0.weight": "F"}``.
     learning_rate
         Of gradient descent, for claims about updated parameters (``"W1_new"``).
-    origin
+    first_index
         From which number entries are counted in symbols and in the verdict; None takes 1, or 0 where the
         claims can only be read so.
     title
@@ -79,8 +79,8 @@ def check_claims(
         raise SettingError(
             "claims must be a dict of claims by name, as in {'O': [[10, 3], [9, 18]], 'dF': ...}"
         )
-    if origin is not None and (isinstance(origin, bool) or origin not in (0, 1)):
-        raise SettingError(f"origin must be 0 or 1, got {origin!r}")
+    if first_index is not None and (isinstance(first_index, bool) or first_index not in (0, 1)):
+        raise SettingError(f"first_index must be 0 or 1, got {first_index!r}")
     architecture, own = _taken_apart(of, x, input_shape)
     if weights is None and x is not None:
         weights = own
@@ -91,7 +91,7 @@ def check_claims(
     solution = Solution(architecture, batch, names, None, rate)
     given = _given(solution, x, weights, y, dy)
     tables, functions = _tables(claims)
-    symbols, read, note = read_claims(tables, lambda first: Symbols(solution, first), origin)
+    symbols, read, note = read_claims(tables, lambda first: Symbols(solution, first), first_index)
     read = tuple(_with_function(claim, functions) for claim in read)
     return check_sheet(
         Worksheet(title, architecture, solution, given, read, symbols.first_index, index_note=note)

@@ -178,6 +178,23 @@ class SheetVerdict:
         step = self.first_wrong_step
         return None if step is None else step.name
 
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """The mistake in the first wrong claim, or the two; empty where nothing explains it."""
+        step = self.first_wrong_step
+        return () if step is None else step.mistakes
+
+    @property
+    def entries(self) -> tuple[WrongEntry, ...]:
+        """The entries of the first wrong claim that differ."""
+        step = self.first_wrong_step
+        return () if step is None else step.entries
+
+    @property
+    def follows_from(self) -> tuple[str, ...]:
+        """The names of claims whose mistakes later ones carry forward."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in step.follows_from))
+
     def __getitem__(self, name: str) -> StepVerdict:
         """The verdict on the last claim of a name."""
         found = [step for step in self.steps if step.name == name]

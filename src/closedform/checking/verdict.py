@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from closedform.checking.expansion import entry_name, number_text
 from closedform.checking.mistakes import MISTAKES
@@ -24,7 +25,7 @@ class Entry:
     Attributes
     ----------
     index
-        Where, counted from `Verdict.origin`.
+        Where, counted from `ClaimVerdict.first_index`.
     given, expected
         What was claimed, and what is right; None where the claim has no such entry.
     expansion
@@ -47,9 +48,64 @@ class Entry:
         }
 
 
+class WrongEntry(Protocol):
+    """An entry that differs: where, what was given, what is right, and that in its terms."""
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Its place, empty for a single number."""
+
+    @property
+    def given(self) -> Any:
+        """What was claimed."""
+
+    @property
+    def expected(self) -> Any:
+        """What is right."""
+
+    @property
+    def expansion(self) -> str:
+        """The right entry written out; empty where that is too long."""
+
+
+@runtime_checkable
+class Verdict(Protocol):
+    """Right or wrong, and if wrong, where and why: what `closedform.check` returns.
+
+    Of a layer it is a `ClaimVerdict`, of a network a `SheetVerdict`, which has a verdict on each claim in
+    `steps`; its mistakes and entries are those of the first wrong step.
+    """
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is wrong."""
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """What explains every entry: the name of a mistake or of two; empty when right or unexplained."""
+
+    @property
+    def first_wrong(self) -> str | None:
+        """The name of the first wrong claim; None when all are right."""
+
+    @property
+    def entries(self) -> Sequence[WrongEntry]:
+        """The entries that differ."""
+
+    @property
+    def follows_from(self) -> tuple[str, ...]:
+        """Names of earlier claims whose mistakes are carried forward."""
+
+    def text(self) -> str:
+        """The verdict to be read, in lines of at most 100 columns."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values that JSON can hold."""
+
+
 @dataclass(frozen=True)
-class Verdict:
-    """Right or wrong, and if wrong, where and why.
+class ClaimVerdict:
+    """The verdict on one claim.
 
     Attributes
     ----------
@@ -74,10 +130,8 @@ class Verdict:
         How many entries differ, and how many were compared.
     shape, given_shape
         The shape of what is right and of what was given, at the size at which the entries were compared.
-    origin
+    first_index
         From which number entries are counted.
-    steps
-        For a set of claims, the verdict on each, in order.
     """
 
     right: bool
@@ -92,8 +146,7 @@ class Verdict:
     compared: int = 0
     shape: Shape = ()
     given_shape: Shape = ()
-    origin: int = 0
-    steps: tuple[Verdict, ...] = ()
+    first_index: int = 0
 
     def __bool__(self) -> bool:
         return self.right
@@ -121,7 +174,7 @@ class Verdict:
             lines.append(f"  {self.differing} of {self.compared} {entries} differ:")
         shown = self.entries if self.differing <= _MOST_SHOWN else self.entries[:_EXAMPLES]
         for entry in shown:
-            where = entry_name(self.name, self._place(entry), self.shape, self.origin)
+            where = entry_name(self.name, self._place(entry), self.shape, self.first_index)
             line = f"{where}: given {_shown(entry.given)}, expected {_shown(entry.expected)}"
             lines += _wrapped(line, "    ")
             if " = " in entry.expansion:
@@ -132,7 +185,7 @@ class Verdict:
         return lines
 
     def _place(self, entry: Entry) -> tuple[int, ...]:
-        return tuple(position - self.origin for position in entry.index)
+        return tuple(position - self.first_index for position in entry.index)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values that JSON can hold; fractions as text."""
@@ -149,8 +202,7 @@ class Verdict:
             "given_shape": list(self.given_shape),
             "expected": self.expected,
             "notes": list(self.notes),
-            "origin": self.origin,
-            "steps": [step.to_dict() for step in self.steps],
+            "first_index": self.first_index,
         }
 
     def __str__(self) -> str:
