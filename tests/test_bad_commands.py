@@ -130,6 +130,13 @@ def test_failure(folder, capsys, line, message):
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
 
 
+def test_figures_are_not_written_over_the_network(folder, capsys):
+    assert main(["bench", "shape.toml", "--json", "shape.toml"]) == 1
+    message = "shape.toml: --json is the file that is read: name another"
+    assert capsys.readouterr() == ("", f"closedform: {message}\n")
+    assert Path("shape.toml").read_text() == FILES["shape.toml"]
+
+
 def test_runs_is_a_file(folder, capsys):
     Path("runs").write_text("mine")
     assert main(["train", "digits", "--net", "small.toml"]) == 1

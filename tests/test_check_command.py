@@ -1,12 +1,16 @@
 """``closedform check`` and ``closedform explain``: exit codes, formats and files."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from processes import ordinary_user, python
+from processes import environment, ordinary_user, python
 
 from closedform.cli import main
 
@@ -76,6 +80,22 @@ def test_exit_code_2_is_unreadable(capsys, name, text, message):
         Path(name).write_text(text.replace("{network}", network), encoding="utf-8")
     assert main(["check", name]) == 2
     assert capsys.readouterr() == ("", f"closedform: {message}\n")
+
+
+@pytest.mark.parametrize(("name", "text", "message"), UNREADABLE[:3], ids=[row[0] for row in UNREADABLE[:3]])
+def test_explain_ends_in_the_same_way(capsys, name, text, message):
+    if text is not None:
+        Path(name).write_text(text, encoding="utf-8")
+    assert main(["explain", name]) == 2
+    assert capsys.readouterr() == ("", f"closedform: {message}\n")
+
+
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_help_says_the_exit_codes(capsys, command):
+    assert main([command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 where a file cannot be read or written" in said
+    assert ("1 where something is wrong" in said) == (command == "check")
 
 
 USAGE = [
@@ -228,13 +248,13 @@ def test_html_escapes_what_the_sheet_says(capsys):
 
 
 def test_out_writes_a_whole_file_in_the_format_of_its_name(capsys):
-    for name, start in [("v.json", "{"), ("v.html", "<!doctype html>"), ("deep/v.txt", "C4")]:
+    for name, start in [("v.json", "{"), ("v.html", "<!doctype html>"), ("V.TXT", "C4")]:
         assert main(["check", sheet("c4"), "--out", name]) == 0
         assert Path(name).read_text(encoding="utf-8").startswith(start)
     assert main(["check", sheet("c4"), "--out", "v.txt", "--format", "json"]) == 0
     assert json.loads(Path("v.txt").read_text(encoding="utf-8"))["right"]
     assert capsys.readouterr() == ("", "")
-    assert sorted(path.name for path in Path().iterdir()) == ["deep", "v.html", "v.json", "v.txt"]
+    assert sorted(path.name for path in Path().iterdir()) == ["V.TXT", "v.html", "v.json", "v.txt"]
 
 
 def test_out_that_cannot_be_written(capsys, folder):
@@ -244,6 +264,12 @@ def test_out_that_cannot_be_written(capsys, folder):
     assert main(["check", sheet("c4"), "--out", "taken/v.html"]) == 2
     place = Path("taken/v.html")
     assert capsys.readouterr().err == f"closedform: {place}: cannot be written: taken is no folder\n"
+    assert main(["check", sheet("c4"), "--out", "deep/er/v.html"]) == 2
+    place = Path("deep/er/v.html")
+    assert capsys.readouterr().err == (
+        f"closedform: {place}: cannot be written: there is no folder {place.parent}: make it first\n"
+    )
+    assert not Path("deep").exists()
     folder.chmod(0o755)
     (folder / "locked").mkdir()
     (folder / "locked").chmod(0o555)
@@ -256,6 +282,105 @@ def test_out_that_cannot_be_written(capsys, folder):
     assert list((folder / "locked").iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_out_is_never_the_file_that_is_read(capsys, command):
+    text = Path(sheet("c4")).read_text(encoding="utf-8")
+    Path("own.toml").write_text(text, encoding="utf-8")
+    Path("link.txt").symlink_to("own.toml")
+    os.link("own.toml", "hard.txt")
+    for out in ("own.toml", "./own.toml", "link.txt", "hard.txt"):
+        for settings in ([], ["--format", "text"]):
+            assert main([command, "own.toml", "--out", out, *settings]) == 2
+            assert capsys.readouterr() == (
+                "",
+                f"closedform: {Path(out)}: --out is the file that is read: name another\n",
+            )
+    assert Path("own.toml").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "message"),
+    [
+        ("check", "-", "--out -: leave --out out to print"),
+        ("explain", "-", "--out -: leave --out out to print"),
+        (
+            "explain",
+            "x.pdf",
+            "x.pdf: .pdf is the ending of no format; known are .txt, .tex, .html, .ipynb, .md: or add --format",
+        ),
+        (
+            "check",
+            "x.tex",
+            "x.tex: .tex is the ending of no format; known are .txt, .json, .html: or add --format",
+        ),
+    ],
+)
+def test_out_that_names_no_format(capsys, folder, command, out, message):
+    assert main([command, sheet("c4"), "--out", out]) == 2
+    assert capsys.readouterr() == ("", f"closedform: {message}\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_out_of_any_name_in_a_format_that_is_named(capsys):
+    for arguments in (["--out", "x.pdf", "--format", "text"], ["--out", "plain"]):
+        assert main(["check", sheet("c4"), *arguments]) == 0
+        assert Path(arguments[1]).read_text(encoding="utf-8").startswith("C4")
+
+
+def test_out_follows_a_link(folder):
+    (folder / "far").mkdir()
+    for target in ("far/there.html", "far/new.html"):
+        Path("far/there.html").write_text("before")
+        Path("link.html").symlink_to(target)
+        assert main(["check", sheet("c4"), "--out", "link.html"]) == 0
+        assert os.readlink("link.html") == target
+        assert Path(target).read_text(encoding="utf-8").startswith("<!doctype html>")
+        Path("link.html").unlink()
+    assert sorted(path.name for path in folder.rglob("*")) == ["far", "new.html", "there.html"]
+
+
+def test_out_is_written_through_a_pipe_with_a_name(folder):
+    os.mkfifo("pipe.json")
+    found = []
+    reader = threading.Thread(target=lambda: found.append(Path("pipe.json").read_bytes()))
+    reader.start()
+    assert main(["check", sheet("c4"), "--out", "pipe.json"]) == 0
+    reader.join(60)
+    assert json.loads(found[0])["right"]
+    assert Path("pipe.json").is_fifo()
+    assert [path.name for path in folder.iterdir()] == ["pipe.json"]
+
+
+def test_out_may_be_what_the_program_prints_to(folder):
+    Path("log").write_text("before\n")
+    Path("way").symlink_to("/proc/self/fd/1")
+    with open("log", "a") as log:
+        command = [sys.executable, "-m", "closedform", "check", sheet("c4"), "--out", "way"]
+        done = subprocess.run(command, env=environment(), stdout=log, check=False)
+    assert done.returncode == 0
+    assert Path("log").read_text(encoding="utf-8").startswith("before\nC4")
+    done = python("-m", "closedform", "check", sheet("c4"), "--out", "way")
+    assert done.stdout.startswith("C4")
+    assert sorted(path.name for path in folder.iterdir()) == ["log", "way"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["check", "explain"])
+@pytest.mark.parametrize("name", ["c4", "c4-as-scanned"])
+def test_an_output_that_is_full_is_no_verdict(unbuffered, command, name):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "closedform", command, sheet(name)],
+            env=environment(PYTHONUNBUFFERED=unbuffered),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "closedform: No space left on device\n")
+
+
 def test_a_broken_pipe_is_no_traceback():
     code = (
         "import subprocess, sys\n"
@@ -265,7 +390,7 @@ def test_a_broken_pipe_is_no_traceback():
         "print(p.stderr.read(), p.wait())\n"
     )
     done = python("-c", code)
-    assert done.stdout.strip() == "1"
+    assert done.stdout.strip() == "2"  # and not 1, which is a verdict
 
 
 # ---- explain
@@ -305,7 +430,7 @@ def test_explain_one_layer_one_gradient_and_from_0(capsys):
     assert len(only_filter) < len(capsys.readouterr().out)
     assert main(["explain", sheet("c4"), "--layer", "0", "--first-index", "0"]) == 0
     assert "Entries are counted from 0" in capsys.readouterr().out
-    assert main(["explain", sheet("c4"), "--wrt", "G"]) == 1
+    assert main(["explain", sheet("c4"), "--wrt", "G"]) == 2
     assert capsys.readouterr().err.startswith("closedform: the network has no quantity 'G'; ")
 
 

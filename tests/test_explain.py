@@ -111,7 +111,7 @@ def test_each_layer_in_general_and_with_the_sizes_here(binary):
     assert displayed(section(binary, "forward-F"))[1] == "f[2(i − 1) + j] = p1[i,j]"
     assert displayed(section(binary, "loss")) == [
         "a2 = sigmoid(z2)",
-        "L = −1/|n|·Σ[n,k] (ynk·log(sigmoid(z2[n,k])) + (1 − ynk)·log(1 − sigmoid(z2[n,k])))",
+        "L = −1/|n|·Σ[n,k] (y[n,k]·log(sigmoid(z2[n,k])) + (1 − y[n,k])·log(1 − sigmoid(z2[n,k])))",
         "L = −y·log(sigmoid(z2)) − (1 − y)·log(1 − sigmoid(z2))",
     ]
 
@@ -131,7 +131,7 @@ def test_the_chain_rule_factor_by_factor(binary, binary_of_three):
         "∂L/∂b1 = ∂L/∂A2·∂A2/∂Z2·∂Z2/∂F·∂F/∂P1·∂P1/∂A1·∂A1/∂Z1·∂Z1/∂b1",
         "∂L/∂W2 = ∂L/∂A2·∂A2/∂Z2·∂Z2/∂W2",
         "∂L/∂b2 = ∂L/∂A2·∂A2/∂Z2·∂Z2/∂b2",
-        "∂L/∂a2[n] = 1/3·(a2[n] − yn)/(a2[n]·(1 − a2[n]))",
+        "∂L/∂a2[n] = 1/3·(a2[n] − y[n])/(a2[n]·(1 − a2[n]))",
         "∂a2[n]/∂z2[n] = a2[n]·(1 − a2[n])",
     ]
 
@@ -179,7 +179,7 @@ def test_names_leave_out_indices_of_one_value(layer, shape, examples, key, name,
 
 def test_each_step_has_its_reason(binary):
     assert reasons(binary, "gradient-X") == [
-        ("chain rule", "xab acts on the loss through every entry of Z1."),
+        ("chain rule", "x[a,b] acts on the loss through every entry of Z1."),
         (
             "linearity",
             "X occurs once, as a factor: its derivative is what it is multiplied by, at the one place where "
@@ -201,7 +201,7 @@ def test_each_step_has_its_reason(binary):
     ]  # fmt: skip
     assert (
         "point-wise",
-        "From the table, relu'(x) = step(x), at the one place where the subscripts agree.",
+        "From the table of derivatives, relu'(x) = step(x), at the one place where the subscripts agree.",
     ) in (reasons(binary, "gradient-Z1"))
     for key in keys(binary):
         if key.startswith("gradient-"):
@@ -312,7 +312,7 @@ def test_one_layer_of_a_worksheet():
 def test_names_of_ones_own_stand_everywhere():
     page = cf.explain(CONV, x=X, names={"input": "I", "0.weight": "K", "0.bias": "c", "0": "O"})
     text = page.text()
-    assert "oij = c + Σ[u=1..2, v=1..2] kuv·i[i + u − 1,j + v − 1]" in text
+    assert "o[i,j] = c + Σ[u=1..2, v=1..2] k[u,v]·i[i + u − 1,j + v − 1]" in text
     assert taught(page, "gradient-I") == (
         "This is the full convolution of ∂L/∂O with K rotated by 180°: 1 zero on every side."
     )
@@ -335,19 +335,25 @@ def test_titles():
 
 def test_a_networks_own_parameters_are_used_with_numbers_and_not_without():
     net = cf.Network([cf.Dense(1, bias=False)], (2,), seed=3)
-    own = [[f"{float(w):.4g}".replace("-", "−") for w in net.parameters["0.weight"].ravel()]]
-    assert shown(cf.explain(net, x=[1, 1]), "forward-Y", 1) == [own]
-    assert shown(cf.explain(net), "forward-Y", 1) == [[["w1", "w2"]]]
+    transposed = [[f"{float(w):.4g}".replace("-", "−")] for w in net.parameters["0.weight"].ravel()]
+    assert shown(cf.explain(net, x=[1, 1]), "forward-Y", 1) == [transposed]
+    assert shown(cf.explain(net), "forward-Y", 1) == [[["w1"], ["w2"]]]
     assert shown(cf.explain(net, x=[1, 1], weights={"W": [5, 7]}), "forward-Y") == [[["12"]]]
 
 
 def test_the_opening_says_what_convolution_means_only_where_there_is_one():
-    first = prose_text(cf.explain(CONV, x=X).blocks[0].prose)
+    assert prose_text(cf.explain(CONV, x=X).blocks[0].prose) == (
+        "One layer, forward and backward: each step with its reason."
+    )
+    assert prose_text(cf.explain(CONV).blocks[0].prose) == (
+        "One layer, forward and backward, on a small input as a sample: pass input_shape for another."
+    )
+    first = prose_text(cf.explain(CONV, x=X).blocks[1].prose)
     assert first == (
         "“Convolution” means cross-correlation, as in every deep-learning library: kernels are not flipped. "
         "Entries are counted from 1."
     )
-    assert prose_text(cf.explain(cf.Dense(1), first_index=0).blocks[0].prose) == "Entries are counted from 0."
+    assert prose_text(cf.explain(cf.Dense(1), first_index=0).blocks[1].prose) == "Entries are counted from 0."
 
 
 def test_every_format_is_made():

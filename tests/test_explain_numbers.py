@@ -96,7 +96,7 @@ def test_c4_what_is_differentiated_is_y_itself(c4):
     assert "There is no loss: y itself is one number, and is differentiated." in paragraphs(
         section(c4, "backward")
     )
-    assert ("chain rule", "fuv acts on y through every entry of O.") in reasons(c4, "gradient-F")
+    assert ("chain rule", "f[u,v] acts on y through every entry of O.") in reasons(c4, "gradient-F")
     assert not any("the loss" in reason for _, reason in reasons(c4, "gradient-X"))
 
 

@@ -61,8 +61,8 @@ def test_c2_the_sizes_as_arithmetic(c2):
         ["network", "28 × 28", "5", "", "25,408"],
     ]
     assert paragraphs(section(c2, "sizes"))[0] == (
-        "A window of K rows on H rows, with P zeros before them and after them, taken every S rows, gives "
-        "(H − K + 2·P)//S + 1 rows; // rounds down."
+        "A window of K rows on H rows, with t zeros before them and after them, taken every s rows, gives "
+        "(H − K + 2·t)//s + 1 rows; // rounds down."
     )
 
 

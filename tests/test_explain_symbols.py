@@ -74,7 +74,7 @@ def test_a2_each_position_has_its_kernel():
 
 def test_b3_an_average_pool_counted_from_0():
     page = sheet("b3")
-    assert displayed(section(page, "forward-Y"))[1] == "ycij = 1/4·Σ[u=0..1, v=0..1] x[c,2i + u,2j + v]"
+    assert displayed(section(page, "forward-Y"))[1] == "y[c,i,j] = 1/4·Σ[u=0..1, v=0..1] x[c,2i + u,2j + v]"
     assert expansions(page, "forward-Y")["y001"] == "1/4·(x002 + x003 + x012 + x013)"
     assert taught(page, "gradient-X") == "This is 1/4 times each entry of ∂L/∂Y copied to its window."
     assert expansions(page, "gradient-X")["dx003"] == "1/4·∂L/∂y001"
@@ -84,7 +84,7 @@ def test_b3_an_average_pool_counted_from_0():
 
 def test_b4_a_stride_inserts_zeros_in_both_gradients():
     page = sheet("b4")
-    assert displayed(section(page, "forward-Y"))[1] == "yij = b + Σ[u=0..2, v=0..2] wuv·x[2i + u,2j + v]"
+    assert displayed(section(page, "forward-Y"))[1] == "y[i,j] = b + Σ[u=0..2, v=0..2] w[u,v]·x[2i + u,2j + v]"
     assert taught(page, "gradient-W") == (
         "This is the convolution of X with the zero-inserted ∂L/∂Y: 1 zero between neighbours."
     )
@@ -123,7 +123,7 @@ def test_b4_rows_that_the_stride_leaves_over():
 
 def test_b5_channels():
     page = sheet("b5")
-    assert displayed(section(page, "forward-Y"))[1].startswith("yqij = bq + Σ[p=0..")
+    assert displayed(section(page, "forward-Y"))[1].startswith("y[q,i,j] = b[q] + Σ[p=0..")
     assert "W rotated by 180°" in taught(page, "gradient-X").replace("∂L/∂", "")
 
 

@@ -77,7 +77,7 @@ Network   3 × 3            4
     O[i,j] = sum[u,v] F[u,v] * X[i+u,j+v]
       y = 1
 
-    oij = Σ[u=1..2, v=1..2] fuv·x[i + u − 1,j + v − 1]
+    o[i,j] = Σ[u=1..2, v=1..2] f[u,v]·x[i + u − 1,j + v − 1]
 
     X                   F               O
     3 × 3               2 × 2           2 × 2
@@ -111,9 +111,10 @@ Network   3 × 3            4
 3  Gradient in O
 ────────────────
 
-linearity  ∂y/∂oij = 1/4·Σ[i′,j′] [i = i′][j = j′]  O occurs once, as a factor: its derivative is
-                                                    what it is multiplied by.
-rename             = 1/4                            Only the term with i′ = i is left of these sums.
+linearity  ∂y/∂o[i,j] = 1/4·Σ[i′,j′] [i = i′][j = j′]  O occurs once, as a factor: its derivative is
+                                                       what it is multiplied by.
+rename                = 1/4                            Only the term with i′ = i is left of these
+                                                       sums.
 
     ∂y/∂O
     one zero around: 4 × 4

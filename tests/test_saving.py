@@ -1,9 +1,12 @@
 """A model comes back from its file bit for bit, and PyTorch's weights come in."""
 
 import json
+import os
 import struct
+import threading
 
 import numpy as np
+import pytest
 import safetensors.numpy
 from networks import EPSILON, digits_like, small
 from processes import printed
@@ -68,6 +71,32 @@ def test_saving_replaces_a_model_and_makes_folders(tmp_path):
     small(seed=1).save(path)
     small(seed=2).save(str(path))
     assert cf.load(path).parameters["0.weight"].tobytes() == small(seed=2).parameters["0.weight"].tobytes()
+
+
+def test_saving_follows_a_link(tmp_path):
+    (tmp_path / "far").mkdir()
+    for target in ("far/old.safetensors", "far/new.safetensors"):
+        link = tmp_path / "m.safetensors"
+        link.symlink_to(target)
+        small(seed=1).save(tmp_path / "far/old.safetensors")
+        small(seed=2).save(link)
+        assert link.is_symlink()
+        expected = small(seed=2).parameters["0.weight"].tobytes()
+        assert cf.load(tmp_path / target).parameters["0.weight"].tobytes() == expected
+        link.unlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with a name are POSIX's")
+def test_saving_writes_through_a_pipe_with_a_name(tmp_path):
+    net, pipe, found = small(seed=3), tmp_path / "pipe", []
+    net.save(tmp_path / "m.safetensors")
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    net.save(pipe)
+    reader.join(60)
+    assert found == [(tmp_path / "m.safetensors").read_bytes()]
+    assert pipe.is_fifo()
 
 
 def test_a_state_dict_of_pytorch_loads_unchanged(tmp_path, torch):

@@ -17,6 +17,7 @@ from closedform.explanation.document import Block, Document, Paragraph
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import checked_shape
+from closedform.layers.windows import Windowed
 from closedform.solution import Quantity, Solution, Values
 from closedform.solution.lone import architecture_of
 from closedform.solution.numbers import batch_of, given_array, numbers
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from closedform.worksheet import Worksheet
 
 _DIGITS = 4
+_SAMPLE = (
+    "One layer, forward and backward, on a small input as a sample: pass input_shape for another."
+)
 _MOST_EXACT = 20_000  # numbers in all; fractions of more take seconds
 
 
@@ -133,7 +137,15 @@ def explain(
         given[upstream] = given_array(solution, solution[upstream], dy, exact)
     elif solution.is_output_differentiated:
         given[upstream] = given_array(solution, solution[upstream], _ones(solution[upstream].shape))
-    return document(solution, given, first_index=first_index, digits=digits, title=title or _title(of))
+    is_sample = isinstance(of, Layer) and x is None and input_shape is None
+    return document(
+        solution,
+        given,
+        first_index=first_index,
+        digits=digits,
+        title=title or _title(of),
+        about=_SAMPLE if is_sample else "",
+    )
 
 
 def explain_worksheet(
@@ -193,8 +205,7 @@ def document(
     setting = Setting(Writer(solution, first_index, digits), Values(solution, given), limits)
     only = None if layer is None else _position(solution, layer)
     opening: list[Block] = []
-    if about:
-        opening.append(Paragraph((about,), "lead"))
+    opening.append(Paragraph((about or _lead(solution, only),), "lead"))
     opening.append(Paragraph((_conventions(setting),), "note"))
     found = sections(setting, only)
     if is_elided(found):
@@ -203,6 +214,17 @@ def document(
     if inexact:
         opening.append(Paragraph((inexact,), "note"))
     return Document(title, (*opening, *found), "worked solution")
+
+
+def _lead(solution: Solution, only: int | None) -> str:
+    """What the document holds, in a sentence."""
+    architecture = solution.architecture
+    count = len(architecture.layers)
+    if only is not None:
+        what = f"Layer {architecture.labels[only]} of a network of {count}"
+    else:
+        what = f"A network of {count} layers" if count > 1 else "One layer" if count else "A loss"
+    return f"{what}, forward and backward: each step with its reason."
 
 
 def _conventions(setting: Setting) -> str:
@@ -261,7 +283,7 @@ def _layer_input(layer: Layer, x: Any, input_shape: Shape | None) -> Shape:
     if input_shape is not None:
         return checked_shape(input_shape)
     if x is None:
-        return layer.sample_input_shape
+        return _sample(layer)
     rank = len(layer.sample_input_shape)
     shape = numbers(x, "x").shape
     if not shape:
@@ -271,6 +293,15 @@ def _layer_input(layer: Layer, x: Any, input_shape: Shape | None) -> Shape:
     if len(shape) == rank + 1:
         return shape[1:]
     return (1,) * (rank - len(shape)) + tuple(shape)
+
+
+def _sample(layer: Layer) -> Shape:
+    """A small input for a layer of which nothing is given."""
+    shape = layer.sample_input_shape
+    if isinstance(layer, Windowed):
+        rows, columns = (reach + step for reach, step in zip(layer.reach, layer.stride, strict=True))
+        return min(shape[0], 2) if getattr(layer, "groups", 1) == 1 else shape[0], rows, columns
+    return (2, 3, 3) if type(layer).sample_input_shape is Layer.sample_input_shape else shape
 
 
 def _full_key(architecture: Architecture, key: str) -> str:

@@ -85,7 +85,8 @@ def written(math: Math, place: int) -> str:
 def decimal(value: float, digits: int) -> tuple[str, int | None]:
     """A float rounded to significant digits: what is written, and the power of ten that follows it.
 
-    The minus is that of mathematics.  There is no minus before a zero.
+    The minus is that of mathematics.  There is no minus before a zero.  Zeros at the end are written only
+    where the number was rounded to them: 0.5 is 0.5, and 0.300012 to four digits is 0.3000.
 
     Examples
     --------
@@ -102,8 +103,8 @@ def decimal(value: float, digits: int) -> tuple[str, int | None]:
     exponent = int(power)
     if -5 < exponent < max(digits, _WHOLE_DIGITS):
         line = f"{value:.{max(digits - 1 - exponent, 0)}f}"
-        return _tidy(line), None
-    return _tidy(mantissa), exponent
+        return _tidy(line, float(line) == value), None
+    return _tidy(mantissa, rounded == value), exponent
 
 
 def is_minus(math: Math) -> bool:
@@ -147,8 +148,8 @@ def _closed(line: str, is_needed: bool) -> str:
     return f"({line})" if is_needed else line
 
 
-def _tidy(line: str) -> str:
-    line = line.rstrip("0").rstrip(".") if "." in line else line
+def _tidy(line: str, is_exact: bool) -> str:
+    line = line.rstrip("0").rstrip(".") if "." in line and is_exact else line
     return line.replace("-", "−")
 
 
@@ -170,7 +171,7 @@ def _symbol(symbol: Symbol) -> str:
     inside = [written(subscript, ALONE) for subscript in symbol.below]
     if not inside:
         return name
-    is_short = len(letters) == 1 and not symbol.above and all(re.fullmatch(r"[^\W_]", s) for s in inside)
+    is_short = len(letters) == 1 and not symbol.above and all(re.fullmatch(r"\d", s) for s in inside)
     return name + "".join(inside) if is_short else f"{name}[{','.join(inside)}]"
 
 

@@ -150,6 +150,11 @@ def prepared(operand: Operand, name: str) -> Prepared:
     return Prepared(name, operand.shape, operand.prepared(numbers), operand.axes if is_simple else None)
 
 
+def transposed(picture: Prepared) -> Prepared:
+    """A matrix with its rows as columns."""
+    return Prepared(picture.name, picture.shape, picture.numbers.T, None)
+
+
 def plain(name: str, shape: Position) -> Prepared:
     """A tensor as it is."""
     numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
@@ -176,6 +181,8 @@ class Shown:
         The name of an entry.
     words
         What each axis counts: ``image``, ``channel``, ``q``.
+    is_column
+        Whether a single row stands upright, as it is transposed.
     """
 
     prepared: Prepared
@@ -185,6 +192,7 @@ class Shown:
     content: Callable[[Position], Math]
     name: Callable[[Position], str]
     words: tuple[str, ...]
+    is_column: bool = False
 
 
 def grids(
@@ -194,6 +202,8 @@ def grids(
     lengths = shown.prepared.lengths
     wide = [axis for axis, length in enumerate(lengths) if length > 1]
     rows, columns = (wide[-2], wide[-1]) if len(wide) > 1 else (None, wide[-1] if wide else None)
+    if shown.is_column and len(wide) == 1:
+        rows, columns = columns, None
     stacked = wide[:-2]
     places = list(product(*[range(lengths[axis]) for axis in stacked]))
     chosen = places if len(places) <= limits.stack else [*places[: limits.stack - 1], places[-1]]

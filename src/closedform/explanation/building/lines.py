@@ -31,7 +31,7 @@ from closedform.formula.tree import (
     rebuild,
     walk,
 )
-from closedform.solution import Quantity, Values
+from closedform.solution import Quantity, Solution, Values
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,18 @@ class Setting:
     writer: Writer
     values: Values
     limits: Limits
+
+
+def axis_words(solution: Solution, quantity: Quantity) -> tuple[str, ...]:
+    """What each axis of a quantity counts: images and channels, or a parameter's letters in its formula."""
+    of = quantity.name.removeprefix("d") if quantity.role == "gradient" else quantity.name
+    base = solution[of.removesuffix("_new")]
+    if base.role == "parameter" and base.layer is not None:
+        line = solution.architecture.layers[base.layer].formula_for(solution.architecture.shapes[base.layer])
+        access = next(access for access in line.accesses if access.tensor == base.tensor)
+        return tuple(subscript.lone or "k" for subscript in access.subscripts)
+    words = ("image", "channel", "i", "j", "u", "v")
+    return (*words, *("k",) * len(quantity.shape))[: len(quantity.shape)]
 
 
 class QuantityLine:
@@ -176,6 +188,7 @@ def _is_always_inside(tensor: str, line: Equation) -> bool:
 
 def _with_signs(text: str) -> str:
     """Words with the signs of mathematics in the formulas among them."""
+    text = text.replace("rom the table,", "rom the table of derivatives,")
     for sign, shown in (("*", "·"), ("^2", "²"), (" - ", " − "), ("<=", "≤"), ("!=", "≠")):
         text = text.replace(sign, shown)
     return re.sub(r"(?<![\w’)])-(?=\d)", "−", text)

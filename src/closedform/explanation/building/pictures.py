@@ -16,17 +16,19 @@ from closedform.explanation.building.grids import (
     grids,
     plain,
     prepared,
+    transposed,
     visible_entries,
     written_out,
     zero_or_entry,
 )
-from closedform.explanation.building.lines import QuantityLine
+from closedform.explanation.building.lines import QuantityLine, Setting, axis_words
 from closedform.explanation.document import Expansions, Grid, Inline, Maker, Picture
 from closedform.explanation.line import math_text
 from closedform.explanation.math import Math
 from closedform.formula.naming.name import Name
 from closedform.formula.naming.recipe import Operand
 from closedform.formula.tree import Access, Number, Plus, Times
+from closedform.solution import Quantity
 
 _MOST_AXES = 6  # of a weight of its own for each position; windows of maxima that overlap have no picture
 _MOST_SAID = 9  # entries that are listed for those who hear a page
@@ -88,6 +90,8 @@ class Pictures:
         items: list[tuple[Grid, ...] | str] = []
         added = self._added
         tensors = sorted(self.pictures, key=lambda t: (t in added, t in self.line.entries.weights))
+        if self._product:
+            tensors = [*self._product, *(tensor for tensor in tensors if tensor not in self._product)]
         for tensor in tensors:
             if items:
                 items.append("+" if tensor in added else self._sign)
@@ -96,9 +100,24 @@ class Pictures:
             items.append(self._single_sign)
         elif tensors:
             items.append("=")
-        own = self._result()
+        own = shown_quantity(self.line.setting, self.line.quantity)
         items.append(grids(own, self.line.writer, self.line.limits, self.makers))
         return Picture(tuple(items))
+
+    @cached_property
+    def _product(self) -> dict[str, bool]:
+        """Of a product of two matrices the left one and the right one, and whether each is transposed."""
+        recipe = self.line.recipe
+        if recipe is None or len(recipe.operands) != 2 or len(recipe.sum_over) != 1 or len(recipe.free) != 2:
+            return {}
+        (inner,), (row, column) = recipe.sum_over, recipe.free
+        left, right = sorted(recipe.operands, key=lambda operand: row not in operand.indices)
+        is_matrix = all(operand.is_plain and len(operand.shape) == 2 for operand in recipe.operands)
+        if not is_matrix or set(left.indices) != {row, inner} or set(right.indices) != {inner, column}:
+            return {}
+        if left.tensor not in self.pictures or right.tensor not in self.pictures:
+            return {}
+        return {left.tensor: left.indices[0] == inner, right.tensor: right.indices[1] == inner}
 
     @cached_property
     def _added(self) -> frozenset[str]:
@@ -132,23 +151,13 @@ class Pictures:
         return "→"
 
     def counted(self, tensor: str) -> tuple[str, ...]:
-        name = self.line.names.get(tensor)
-        shape = self.line.calculation.sizes.shapes.get(tensor, self.line.quantity.shape)
-        role = self.line.writer.solution[name].role if name else "definition"
-        base = name.removeprefix("d") if name and role == "gradient" else name
-        if base and self.line.writer.solution[base].role == "parameter":
-            derived = self.line.calculation.derivation
-            line = derived.of if derived is not None else self.line.calculation.equation
-            access = next((a for a in line.accesses if a.tensor == tensor), self._access(tensor))
-            letters = [s.lone or "" for s in access.subscripts] if access else []
-            return tuple(letter or "k" for letter in letters) if letters else ("k",) * len(shape)
-        words = ("image", "channel", "i", "j", "u", "v")
-        return words[: len(shape)] + ("k",) * max(0, len(shape) - len(words))
-
-    def _access(self, tensor: str) -> Access | None:
-        equation = self.line.calculation.equation
-        every = (equation.left, *equation.accesses)
-        return next((access for access in every if access.tensor == tensor), None)
+        """What each axis of a tensor counts."""
+        name = self.line.names.get(tensor, "")
+        solution = self.line.writer.solution
+        if name in solution:
+            return axis_words(solution, solution[name])
+        words = ("image", "channel", "i", "j", "u", "v")  # of what selects, M
+        return words[: len(self.line.calculation.sizes.shapes[tensor])]
 
     def _shown(self, tensor: str) -> Shown:
         picture = self.pictures[tensor]
@@ -156,6 +165,9 @@ class Pictures:
         title: tuple[Inline, ...] = (self.line.symbol_of(tensor),)
         if picture.is_rotated:
             title = (*title, " rotated by 180°")
+        is_transposed = self._product.get(tensor, False)
+        if is_transposed:
+            picture, title = transposed(picture), (*title, " transposed")
 
         def content(position: Position) -> Math:
             read = Read(tensor, position, True)
@@ -171,26 +183,7 @@ class Pictures:
             content,
             lambda position: self.line.entries.name_of(Read(tensor, position, True)),
             self.counted(tensor),
-        )
-
-    def _result(self) -> Shown:
-        name, value = self.line.quantity.name, self.line.values[self.line.quantity.name]
-
-        def content(position: Position) -> Math:
-            if value is None:
-                return self.line.writer.entry(name, position)
-            number = value[position]
-            return self.line.writer.numeral(number if isinstance(number, Fraction) else float(number))
-
-        symbol = self.line.writer.symbol(name)
-        return Shown(
-            plain(name, self.line.quantity.shape),
-            (symbol,),
-            math_text(symbol),
-            "",
-            content,
-            lambda position: self.line.writer.entry_name(name, position),
-            self.counted(self.line.calculation.equation.left.tensor),
+            is_transposed,
         )
 
     @cached_property
@@ -273,6 +266,27 @@ def _as_shown(operand: Operand, steps: Mapping[str, int]) -> Operand:
         elif place in wide[:-2] and axis.pad != (0, 0):
             axes[place] = replace(axis, pad=(0, 0), insert=0)
     return replace(operand, axes=tuple(axes))
+
+
+def shown_quantity(setting: Setting, quantity: Quantity) -> Shown:
+    """A quantity as it is."""
+    writer, value = setting.writer, setting.values[quantity.name]
+
+    def content(position: Position) -> Math:
+        if value is None:
+            return writer.entry(quantity.name, position)
+        return writer.numeral(_plain(value[position]))
+
+    symbol = writer.symbol(quantity.name)
+    return Shown(
+        plain(quantity.name, quantity.shape),
+        (symbol,),
+        math_text(symbol),
+        "",
+        content,
+        lambda position: writer.entry_name(quantity.name, position),
+        axis_words(writer.solution, quantity),
+    )
 
 
 def _plain(number: object) -> Fraction | float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from itertools import pairwise
 
 from closedform.architecture import Architecture
 from closedform.explanation.building.difference import numerical_check
 from closedform.explanation.building.factors import PROBABILITY, factors
-from closedform.explanation.building.grids import Limits, Position, Shown, grids, is_partial, plain
+from closedform.explanation.building.grids import Limits, grids, is_partial
 from closedform.explanation.building.lines import Setting
+from closedform.explanation.building.pictures import shown_quantity
 from closedform.explanation.building.scenes import QuantityScene
 from closedform.explanation.building.specialise import specialised
 from closedform.explanation.building.writing import Context
@@ -125,8 +125,8 @@ def sizes(setting: Setting) -> Section:
         blocks.append(
             Paragraph(
                 (
-                    "A window of K rows on H rows, with P zeros before them and after them, taken every S "
-                    "rows, gives (H − K + 2·P)//S + 1 rows; // rounds down.",
+                    "A window of K rows on H rows, with t zeros before them and after them, taken every s "
+                    "rows, gives (H − K + 2·t)//s + 1 rows; // rounds down.",
                 )
             )
         )
@@ -229,38 +229,13 @@ def _given(setting: Setting, quantities: Sequence[Quantity]) -> list[Block]:
         value = setting.values[quantity.name]
         if value is None:
             continue
-        items.append(grids(given_array(setting, quantity), setting.writer, setting.limits))
+        items.append(grids(shown_quantity(setting, quantity), setting.writer, setting.limits))
     if not items:
         return []
     loss = setting.writer.solution.architecture.loss
     is_classified = loss is not None and loss.activation is not None
     what = "The labels, as zeros and ones:" if is_classified else "The targets:"
     return [Paragraph((what,)), Picture(tuple(items))]
-
-
-def given_array(setting: Setting, quantity: Quantity) -> Shown:
-    """A quantity as it is, for a grid."""
-    writer, value = setting.writer, setting.values[quantity.name]
-
-    def content(position: Position) -> Math:
-        if value is None:
-            return writer.entry(quantity.name, position)
-        number = value[position]
-        return writer.numeral(number if isinstance(number, Fraction) else float(number))
-
-    symbol = writer.symbol(quantity.name)
-    words = ("image", "channel", "i", "j", "u", "v", "k", "k")[: len(quantity.shape)]
-    if quantity.role in ("parameter", "update"):
-        words = tuple("qpuvkk"[: len(quantity.shape)])
-    return Shown(
-        plain(quantity.name, quantity.shape),
-        (symbol,),
-        math_text(symbol),
-        "",
-        content,
-        lambda position: writer.entry_name(quantity.name, position),
-        words,
-    )
 
 
 # ---- backward
@@ -304,7 +279,7 @@ def _upstream(setting: Setting) -> list[Block]:
                  writer.symbol(upstream.name), ".")
             )
         ]  # fmt: skip
-    shown = given_array(setting, upstream)
+    shown = shown_quantity(setting, upstream)
     return [
         Paragraph(("The gradient of the loss in ", symbol, " is given:")),
         Picture((grids(shown, writer, setting.limits),)),
@@ -390,6 +365,8 @@ def _gradient(setting: Setting, quantity: Quantity) -> Section:
     key = f"gradient-{quantity.name.removeprefix('d')}"
     title: Prose = ("Gradient in ", setting.writer.symbol(quantity.name.removeprefix("d")))
     blocks: list[Block] = []
+    if "step(" in str(scene.line.calculation.equation):
+        blocks.append(Paragraph(("step(x) is 1 where x is positive, and 0 elsewhere.",), "note"))
     if len(setting.writer.solution.architecture.layers) <= 1:
         blocks += [Paragraph(("In general:",)), scene.steps.derivation(own=False)]
         blocks.append(Paragraph(("With the sizes here:",)))
@@ -403,6 +380,7 @@ def kept(setting: Setting, positions: Iterable[int]) -> Section:
     """What the backward pass reads of the forward pass, and why."""
     solution, writer = setting.writer.solution, setting.writer
     allowed = set(positions)
+    is_whole = len(allowed) == len(solution.architecture.layers)
     needed: dict[str, list[Inline]] = {}
     symbols: dict[str, Math] = {}
     reasons: dict[str, str] = {}
@@ -410,7 +388,7 @@ def kept(setting: Setting, positions: Iterable[int]) -> Section:
         calculation = quantity.calculation
         if quantity.role != "gradient" or calculation is None or calculation.derivation is None:
             continue
-        if quantity.layer is not None and quantity.layer not in allowed:
+        if quantity.layer not in allowed and not (is_whole and quantity.layer is None):
             continue
         selecting = {
             d.left.tensor
@@ -441,6 +419,7 @@ def kept(setting: Setting, positions: Iterable[int]) -> Section:
     rows = tuple(((symbols[k],), tuple(needed[k]), (reasons[k],)) for k in needed)
     values = [q.name for q in solution.quantities if q.role == "value" and q.layer in allowed]
     unused = [name for name in values if name not in needed and name != solution.differentiated]
+    unused = unused if is_whole else []  # another layer may read it
     blocks: list[Block] = [
         Paragraph(
             ("What a gradient's formula reads, besides what comes from above, must still be there when the "
@@ -495,7 +474,7 @@ def descent(setting: Setting) -> Section:
         blocks.append(Display(line))
         if setting.values[quantity.name] is not None:
             own = [solution[old], solution["d" + old], quantity]
-            shown = [grids(given_array(setting, q), writer, setting.limits) for q in own]
+            shown = [grids(shown_quantity(setting, q), writer, setting.limits) for q in own]
             number = math_text(writer.numeral(rate)) if rate is not None else "η"
             blocks.append(Picture((shown[0], f"− {number} ·", shown[1], "=", shown[2])))
     return Section(("Gradient descent",), tuple(blocks), "descent")

@@ -20,6 +20,8 @@ _SHORT = 8  # a list of names up to this long stands at every entry
 _UNHEARD = '<math aria-hidden="true"'
 CLAIMS = {"right": " (right)", "wrong": " (wrong)"}
 
+_MOST_PAIRED = 5  # terms that stand with their numbers below them
+
 
 def picture(shown: Picture, lefts: dict[str, Math], naming: Naming) -> str:
     """Grids side by side; `lefts` are the symbols of the entries that are written out, for who hears them."""
@@ -148,9 +150,15 @@ def _expansion(shown: Expansion) -> str:
     equals = sign("=")
     sides = []
     if shown.terms:
-        rows = [element("span", equals)] if numbers else []
+        # what outgrows a line is written twice, so that no number stands between two lines of symbols
+        apart = numbers and len(shown.terms) > _MOST_PAIRED
+        rows = [element("span", equals)] if numbers and not apart else []
         sides.append(element("span", element("span", mathml(_named(shown)), equals), *rows, class_="lhs"))
-        sides.append(element("div", *_terms(shown, numbers), class_="terms"))
+        paired = (0, 1) if numbers and not apart else (0,)
+        sides.append(element("div", *_terms(shown, paired), class_="terms"))
+        if apart:
+            sides.append(element("span", element("span", equals), class_="lhs"))
+            sides.append(element("div", *_terms(shown, (1,)), class_="terms numbers"))
     if shown.value is not None:
         left = equals if shown.terms else mathml(_named(shown)) + equals
         sides.append(element("span", element("span", left), class_="lhs"))
@@ -186,7 +194,8 @@ def _is_many(shown: Expansion) -> bool:
     return len(shown.terms) > 1 or bool(shown.left_out)
 
 
-def _terms(shown: Expansion, numbers: bool) -> list[str]:
+def _terms(shown: Expansion, which: tuple[int, ...]) -> list[str]:
+    """The terms in symbols (0), in numbers (1), or one above the other."""
     opens = [_opens(shown, 0), _opens(shown, 1)]
     closes = ")" if shown.function or (shown.factor and _is_many(shown)) else ""
     is_list = shown.function == "max"
@@ -194,12 +203,13 @@ def _terms(shown: Expansion, numbers: bool) -> list[str]:
     found = []
     for position, term in enumerate(shown.terms):
         if shown.left_out and position == last:
-            found.append(_left_out(shown.left_out, is_list, numbers))
+            found.append(_left_out(shown.left_out, is_list, len(which)))
         before = term.sign if term.sign == "−" or (position and not is_list) else ""
         after = closes if position == last else "," if is_list else ""
         is_summand = bool(before)
         rows = []
-        for row, math in enumerate((term.symbols, term.numbers if numbers else None)):
+        for row in which:
+            math = (term.symbols, term.numbers)[row]
             if math is not None:
                 start = "" if position else opens[row]
                 rows.append(_row(before, start + mathml(math, is_summand=is_summand) + after))
@@ -214,10 +224,10 @@ def _row(before: str, body: str) -> str:
     return (element("b", before) if before else "") + element("span", body)
 
 
-def _left_out(how_many: int, is_list: bool, numbers: bool) -> str:
+def _left_out(how_many: int, is_list: bool, rows_of_terms: int) -> str:
     before, after = ("", ",") if is_list else ("+", "")
     rows = [_row(before, f"… {how_many} more{after}")]
-    if numbers:
+    if rows_of_terms > 1:
         rows.append(_row(before, f"…{after}"))
     return element("span", *rows, class_="term")
 
