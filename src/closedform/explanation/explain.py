@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from closedform.worksheet import Worksheet
 
 _DIGITS = 4
-_SAMPLE = (
-    "One layer, forward and backward, on a small input as a sample: pass input_shape for another."
-)
+_SAMPLE = "One layer, forward and backward, on a small input as a sample: pass input_shape for another."
 _MOST_EXACT = 20_000  # numbers in all; fractions of more take seconds
 
 
