@@ -306,7 +306,8 @@ def test_out_is_never_the_file_that_is_read(capsys, command):
         (
             "explain",
             "x.pdf",
-            "x.pdf: .pdf is the ending of no format; known are .txt, .tex, .html, .ipynb, .md: or add --format",
+            "x.pdf: .pdf is the ending of no format; known are .txt, .tex, .html, .ipynb, .md: "
+            "or add --format",
         ),
         (
             "check",

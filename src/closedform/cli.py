@@ -1,7 +1,7 @@
 """The command ``closedform``.
 
-Exit codes: 0 done, 1 failed (with one sentence), 2 wrong usage.  Of ``check``: 0 right, 1 wrong, 2 where a
-sheet cannot be read or judged.
+Exit codes: 0 done, 1 failed (with one sentence), 2 wrong usage.  Of ``explain`` and ``check`` every failure
+is 2, since 1 is the verdict of ``check`` that something is wrong.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ _MODEL = "model.safetensors"
 _THREADS = 1  # products this small gain nothing from a second thread, and lose much on a busy machine
 _WIDEST = 100  # columns of a text
 _SUFFIXES = {"text": "txt", "latex": "tex"}
+_OTHER_SUFFIXES = {"txt": "text", "tex": "latex", "htm": "html"}
+_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage; those of explain and check are in their own help"
+_EXPLAIN_CODES = "exit codes: 0 done; 2 where a file cannot be read or written, and for wrong usage"
+_CHECK_CODES = """exit codes: 0 where everything is right, 1 where something is wrong; 2 where a file cannot
+be read or written or a claim cannot be judged, and for wrong usage"""
 _PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">"})
 _VALIDATION_SHARE = 10  # one example in ten is kept from training to watch it
 
@@ -56,31 +61,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table is still a table without its signs
+    failure = 1
     try:
         options = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = options.run
+        failure = options.failure
         code = run(options)
     except SystemExit as leaving:
         code = int(leaving.code or 0)
     except ClosedformError as error:
-        code = _failed(str(error))
+        code = _failed(str(error), failure)
     except KeyboardInterrupt:
-        code = _failed("stopped; nothing was saved")
+        code = _failed("stopped; nothing was saved", failure)
     except BrokenPipeError:
-        code = 1
+        code = failure
     except MemoryError:
-        code = _failed("there is not enough memory: make the network or the batch smaller")
+        code = _failed("there is not enough memory: make the network or the batch smaller", failure)
     except OSError as error:
-        code = _failed(_reason(error))
+        code = _failed(_reason(error), failure)
     except Exception as error:
         kind = type(error).__name__
-        code = _failed(f"a mistake of closedform's own, please report it: {kind}: {error}")
-    return _flushed(code)
+        code = _failed(f"a mistake of closedform's own, please report it: {kind}: {error}", failure)
+    return _flushed(code, failure)
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, code: int) -> int:
     print(f"closedform: {message}", file=sys.stderr)
-    return 1
+    return code
 
 
 def _reason(error: OSError) -> str:
@@ -88,7 +95,7 @@ def _reason(error: OSError) -> str:
     return f"{place}{error.strerror or error}"
 
 
-def _flushed(code: int) -> int:
+def _flushed(code: int, failure: int) -> int:
     """Write what was printed; where that cannot be done, nothing is tried again at exit."""
     try:
         if sys.stdout is not None:
@@ -96,7 +103,9 @@ def _flushed(code: int) -> int:
         return code
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1 if isinstance(error, BrokenPipeError) or code else _failed(_reason(error))
+        if isinstance(error, BrokenPipeError):
+            return failure
+        return code if code in (failure, 2) else _failed(_reason(error), failure)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,8 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="closedform",
         description="Networks in which a layer is one line of index notation.",
+        epilog=_CODES,
         allow_abbrev=False,
     )
+    parser.set_defaults(failure=1)
     parser.add_argument("--version", action="version", version=f"closedform {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -165,7 +176,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
 
     explain = commands.add_parser(
-        "explain", help="write out the solution of a network or a worksheet", allow_abbrev=False
+        "explain",
+        help="write out the solution of a network or a worksheet",
+        epilog=_EXPLAIN_CODES,
+        allow_abbrev=False,
     )
     explain.add_argument(
         "file", metavar="FILE.toml", type=_path, help="a worksheet, or a network without numbers"
@@ -174,14 +188,17 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--wrt", metavar="W", help="one gradient only, by the quantity's name or key")
     explain.add_argument("--first-index", metavar="N", type=_whole(0, 2), help="count entries from 0 or 1")
     _add_output(explain, tuple(_EXPLAINED))
-    explain.set_defaults(run=_explain)
+    explain.set_defaults(run=_explain, failure=2)
 
     check = commands.add_parser(
-        "check", help="mark the claims of a worksheet: exit code 0 right, 1 wrong", allow_abbrev=False
+        "check",
+        help="mark the claims of a worksheet: exit code 0 right, 1 wrong",
+        epilog=_CHECK_CODES,
+        allow_abbrev=False,
     )
     check.add_argument("file", metavar="FILE.toml", type=_path, help="a worksheet")
     _add_output(check, ("text", "json", "html"))
-    check.set_defaults(run=_check)
+    check.set_defaults(run=_check, failure=2)
     return parser
 
 
@@ -192,16 +209,39 @@ def _add_output(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
 
 
 def _format(options: argparse.Namespace) -> str:
-    """The format that was asked for, or that the output file's name shows."""
+    """The format that was asked for, or that the output file's name shows.
+
+    Raises
+    ------
+    SettingError
+        For an output that nothing is written to: the file that is read, or one of another format's name.
+    """
+    out: Path | None = options.out
+    if out is None:
+        return str(options.format or "text")
+    if str(out) == "-":
+        raise SettingError("--out -: leave --out out to print")
+    _spare(out, options.file, "--out")
     if options.format is not None:
         return str(options.format)
-    suffix = options.out.suffix.lower().lstrip(".") if options.out is not None else ""
-    known = {"tex": "latex", "htm": "html"}
-    found = known.get(suffix, suffix)
-    return found if found in options.formats else "text"
+    suffix = out.suffix.lower().lstrip(".")
+    found = _OTHER_SUFFIXES.get(suffix, suffix) or "text"
+    if found not in options.formats:
+        known = ", ".join(f".{_SUFFIXES.get(name, name)}" for name in options.formats)
+        raise SettingError(f"{out}: .{suffix} is the ending of no format; known are {known}: or add --format")
+    return found
 
 
-def _deliver(text: str, options: argparse.Namespace) -> None:
+def _spare(out: Path, read: Path, option: str) -> None:
+    """Nothing is written over the file that is read."""
+    is_same = False
+    with contextlib.suppress(OSError, ValueError):  # one of them is not there
+        is_same = os.path.samefile(out, read)
+    if is_same:
+        raise SettingError(f"{out}: {option} is the file that is read: name another")
+
+
+def _deliver(text: str, options: argparse.Namespace, format: str) -> None:
     """Print what was made, or write it whole."""
     from closedform.files import write_file
     from closedform.summary import writable
@@ -216,7 +256,8 @@ def _deliver(text: str, options: argparse.Namespace) -> None:
     write_file(
         options.out,
         (text.rstrip("\n") + "\n").encode(),
-        f"{options.file.stem}.{_SUFFIXES.get(_format(options), _format(options))}",
+        f"{options.file.stem}.{_SUFFIXES.get(format, format)}",
+        makes_folders=False,
     )
 
 
@@ -240,9 +281,10 @@ def _explain(options: argparse.Namespace) -> int:
     from closedform.explanation.explain import explain_worksheet
     from closedform.worksheet import read_worksheet
 
+    format = _format(options)
     worksheet = read_worksheet(options.file)
     document = explain_worksheet(worksheet, options.layer, options.wrt, options.first_index)
-    _deliver(_EXPLAINED[_format(options)](document), options)
+    _deliver(_EXPLAINED[format](document), options, format)
     return 0
 
 
@@ -250,18 +292,16 @@ def _check(options: argparse.Namespace) -> int:
     from closedform.checking.sheet import check_sheet
     from closedform.worksheet import read_worksheet
 
+    format = _format(options)
+    worksheet = read_worksheet(options.file)
+    if not worksheet.claims:
+        raise FileError(f"{options.file}: states nothing: add a [[claim]]")
     try:
-        worksheet = read_worksheet(options.file)
-        if not worksheet.claims:
-            raise FileError(f"{options.file}: states nothing: add a [[claim]]")
-        try:
-            verdict = check_sheet(worksheet)
-        except ClosedformError as error:
-            raise FileError(f"{options.file}: {error}") from None
-        made = {"text": lambda: verdict.text(_width()), "json": verdict.to_json, "html": verdict.html}
-        _deliver(made[_format(options)](), options)
+        verdict = check_sheet(worksheet)
     except ClosedformError as error:
-        return _failed(str(error)) + 1
+        raise FileError(f"{options.file}: {error}") from None
+    made = {"text": lambda: verdict.text(_width()), "json": verdict.to_json, "html": verdict.html}
+    _deliver(made[format](), options, format)
     return 0 if verdict.right else 1
 
 
@@ -387,6 +427,9 @@ def _bench(options: argparse.Namespace) -> int:
     from closedform.engine.threads import thread_count
     from closedform.files import read_toml
 
+    for name in options.nets if options.json is not None else ():
+        if name.endswith(".toml"):
+            _spare(options.json, Path(name), "--json")
     networks = [
         (Path(name).stem, read_toml(name)) if name.endswith(".toml") else (name, network(name))
         for name in options.nets or NAMES

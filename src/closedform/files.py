@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from closedform.errors import ClosedformError, FileError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.layers import Loss
 from closedform.layers.base import shape_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT_VERSION = 1
 _KEY = "closedform"
@@ -268,15 +272,20 @@ def _bytes(path: PathLike, limit: int) -> bytes:
         raise FileError(f"{path}: cannot be read: {reason(error)}") from None
 
 
-def write_file(target: PathLike, data: bytes, example: str = "model.safetensors") -> None:
+def write_file(
+    target: PathLike, data: bytes, example: str = "model.safetensors", makes_folders: bool = True
+) -> None:
     """Write a whole file or nothing: it is written beside its place and moved there.
+
+    A link stays one: the file that it leads to is replaced.  What is there and is no regular file, such as a
+    pipe or a device, is written to.
 
     Raises
     ------
     FileError
-        Where it cannot be written; for a folder with the name of a file in it, as in `example`.
+        Where it cannot be written; for a folder with the name of a file in it, as in `example`; where there
+        is no folder for it and none is made.
     """
-    import tempfile
     from pathlib import Path
 
     path = Path(target)
@@ -285,22 +294,61 @@ def write_file(target: PathLike, data: bytes, example: str = "model.safetensors"
             raise FileError(f"{path}: is a folder: name a file, as in {path / example}")
         if path.parent.exists() and not path.parent.is_dir():
             raise FileError(f"{path}: cannot be written: {path.parent} is no folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        found = _status(path)
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            with open(path, "wb") as through:
+                through.write(data)
+            return
+        if found is not None and (stream := _printed_to(found)) is not None:
+            with os.fdopen(os.dup(stream), "wb") as through:  # opened anew, it would lose what it holds
+                through.write(data)
+            return
+        place = Path(os.path.realpath(path))
+        if makes_folders:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        elif not place.parent.exists():
+            raise FileError(f"{path}: cannot be written: there is no folder {path.parent}: make it first")
+        _replace(place, data)
     except FileError:
         raise
     except (OSError, ValueError) as error:
         raise FileError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What stands at a path, at the end of its links; None for nothing."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _printed_to(found: os.stat_result) -> int | None:
+    """The number of the open file that is this one, of those that a program prints to."""
+    for stream in (1, 2):
+        try:
+            if os.path.samestat(found, os.fstat(stream)):
+                return stream
+        except OSError:  # it is closed
+            continue
+    return None
+
+
+def _replace(place: Path, data: bytes) -> None:
+    """Write a regular file beside its place and move it there."""
+    import tempfile
+
+    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, place)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def reason(error: OSError | ValueError) -> str:
