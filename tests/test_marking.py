@@ -400,7 +400,7 @@ MALFORMED = [
      "known are X, F, O, y, dy, dO, dF, dX, F_new"),
     ({"dF": [1, 2, 3]}, cf.ShapeError, "claim 1 (dF): expects shape (2, 2), got (3,)"),
     ({"dF": "dF[u,v] = eval('1')"}, cf.FormulaError,
-     "claim 1 (dF): a prime stands right behind a name, as in u'\n"
+     "claim 1 (dF): a text in quotation marks is no part of a formula\n"
      "  dF[u,v] = eval('1')\n"
      "                 ^"),
     ({"dF": lambda Q: Q}, cf.SettingError,

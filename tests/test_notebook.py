@@ -50,4 +50,4 @@ def test_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "nbformat", None)
     with pytest.raises(MissingError) as error:
         worked.notebook()
-    assert str(error.value) == "a notebook needs nbformat: pip install closedform[notebook]"
+    assert str(error.value) == "a notebook needs nbformat: pip install nbformat"

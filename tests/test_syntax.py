@@ -204,6 +204,18 @@ Y[i] = ∑ X[i]
 a prime stands right behind a name, as in u'
 Y[i] = X[i '+1]
            ^
+a prime stands right behind a name, as in u'
+Y[i] = X[i '+1] * X[i '+1]
+           ^
+a prime stands right behind a name, as in u'
+Y[i] = X['i]
+         ^
+a text in quotation marks is no part of a formula
+Y[i] = __import__('os').system('x')
+                  ^
+a text in quotation marks is no part of a formula
+Y[i] = X[i] * "2"
+              ^
 a point stands only inside a number, as in 0.5, and in the extent of an axis, |X.2|
 Y[i] = .5 * X[i]
        ^

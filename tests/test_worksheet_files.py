@@ -336,7 +336,7 @@ SLIPS = [
     (
         "Python in a formula",
         of_gradient("formula = \"dF[u,v] = __import__('os')\""),
-        "claim 1 (dF): a prime stands right behind a name, as in u'\n"
+        "claim 1 (dF): a text in quotation marks is no part of a formula\n"
         "  dF[u,v] = __import__('os')\n"
         "                       ^",
     ),
@@ -359,6 +359,36 @@ SLIPS = [
         "nesting",
         of_gradient(f"values = {'[' * 12}{']' * 12}"),
         "claim 1 (dF): is nested too deep for an array",
+    ),
+    (
+        "itself",
+        of_gradient('formula = "dF[u,v] = dF[u,v]"'),
+        "claim 1 (dF): a claim on dF may read what comes before it: X, F, O, y, dy, dO, not dF itself",
+    ),
+    (
+        "itself, claimed by its key",
+        with_claim('of = "d0.weight"\nvalues = [["dF11", 1], [3, 4]]'),
+        "claim 1 (d0.weight): entry [1,1]: a claim on dF may read what comes before it: X, F, O, y, dy, dO, "
+        "not dF itself",
+    ),
+    (
+        "itself as a part",
+        NETWORK
+        + '[parts]\nv = "F[1]"\n[[claim]]\nof = "dv"\nentries = { "2" = "dv2" }\n'
+        + '[[claim]]\nof = "dF"\nvalues = [["dv1", "dv2"], ["?", "?"]]\n',
+        "claim 1 (dv): entry [2]: a claim on dF may read what comes before it: X, F, O, y, dy, dO, "
+        "not dF itself",
+    ),
+    (
+        "itself after the update",
+        of_gradient('entries = { "1,1" = "(F11 - F_new11) * 10" }'),
+        "claim 1 (dF): entry [1,1]: a claim on dF may read what comes before it: X, F, O, y, dy, dO, "
+        "not F_new",
+    ),
+    (
+        "what comes later",
+        with_claim('of = "X"\nentries = { "1,1" = "O11" }'),
+        "claim 1 (X): entry [1,1]: a claim on X cannot read O",
     ),
     ("no network", "[sheet]\n", "[network] needs input_shape, as in input_shape = [1, 28, 28]"),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ def notebook(document: Document) -> str:
     try:
         nbformat: Any = import_module("nbformat")
     except ImportError:
-        raise MissingError("a notebook needs nbformat: pip install closedform[notebook]") from None
+        raise MissingError("a notebook needs nbformat: pip install nbformat") from None
 
     v4 = nbformat.v4
     cells = [

@@ -55,6 +55,8 @@ def _fail_at_character(source: str, position: int) -> NoReturn:
         reason, position = "missing * between a number and a name", digits.end()
     elif character in "Σ∑":
         reason = "a sum is written sum[u,v], with its indices"
+    elif character == '"' or _begins_a_text(source, position):
+        reason = "a text in quotation marks is no part of a formula"
     elif character in "'′":
         reason = "a prime stands right behind a name, as in u'"
     elif character.isalpha():
@@ -62,6 +64,12 @@ def _fail_at_character(source: str, position: int) -> NoReturn:
     else:
         reason = f"{character!r} has no meaning in a formula"
     raise FormulaError(reason, source, position)
+
+
+def _begins_a_text(source: str, position: int) -> bool:
+    """Whether quotation marks stand around something, rather than a prime too far behind a name."""
+    before = source[:position].rstrip()[-1:]
+    return source[position] == "'" in source[position + 1 :] and not (before.isalnum() or before in "_'])")
 
 
 class Cursor:
