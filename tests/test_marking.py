@@ -391,6 +391,27 @@ def test_what_follows_from_another_choice_at_a_tie_is_right_too():
     assert not check_claims({"dX": [[0, 0], [3, 3]]}, net, **numbers).right
 
 
+# ---- the order of a solution
+
+
+def test_a_gradient_may_be_read_in_another_of_its_layer_once_that_is_claimed():
+    net = cf.Architecture((cf.Dense(2), cf.Sigmoid()), input_shape=(3,))
+    db, dw = {"db": "db[k] = dZ[k]"}, {"dW": "dW[k,j] = db[k] * X[j]"}
+    assert check_claims({**db, **dw}, net).right
+    with pytest.raises(cf.DataError) as caught:
+        check_claims({**dw, **db}, net)
+    assert str(caught.value) == (
+        "claim 1 (dW): a claim on dW may read what comes before it: X, W, b, Z, A, dA, …, not db"
+    )
+
+
+def test_a_formula_may_call_quantities_by_their_keys():
+    claims = {"d0.weight": "dF[u,v] = sum[i,j] dO[i,j] * input[i+u,j+v]", "O": "O[i,j] = O[i,j]"}
+    assert check_c4({"d0.weight": claims["d0.weight"]}).right
+    with pytest.raises(cf.DataError, match="not O itself"):
+        check_c4(claims)
+
+
 # ---- malformed claims from Python
 
 MALFORMED = [
@@ -407,6 +428,8 @@ MALFORMED = [
      "the claimed function <lambda> has a parameter Q, but it is called with X, F, O, y, dy, dO"),
     ({"dF": [[1, 2], [3, object()]]}, cf.DataError,
      "claim 1 (dF): entry [2,2] must be a finite number, or a text such as '9/4' or 'x11 + x12', got <obj"),
+    ({"dF": "dF[u,v] = dF[u,v]"}, cf.DataError,
+     "claim 1 (dF): a claim on dF may read what comes before it: X, F, O, y, dy, dO, not dF itself"),
     ({}, cf.SettingError,
      "claims must be a dict of claims by name, as in {'O': [[10, 3], [9, 18]], 'dF': ...}"),
 ]  # fmt: skip

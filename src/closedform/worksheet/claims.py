@@ -16,7 +16,7 @@ from closedform.architecture import nearest
 from closedform.errors import DataError, FormulaError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.formula.syntax import parse
-from closedform.formula.tree import Equation
+from closedform.formula.tree import Access, Equation, replace_access
 from closedform.layers.base import shape_text
 from closedform.solution.numbers import exact_number
 from closedform.worksheet.axes import Place
@@ -202,7 +202,7 @@ def _with_values(base: Claim, values: Any, part: Part, where: str, symbols: Symb
     for inner in np.ndindex(given):
         value: Any = array[inner]
         if not is_open(value):
-            entry = claimed(value, _at(inner, where, symbols), symbols)
+            entry = claimed(value, at(inner, where, symbols), symbols)
             found[place + inner] = replace(entry, within=room) if room and not entry.within else entry
     if not found:
         raise DataError(f"{where} states nothing: fill in at least one entry")
@@ -216,7 +216,8 @@ def is_open(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in OPEN)
 
 
-def _at(place: Place, where: str, symbols: Symbols) -> str:
+def at(place: Place, where: str, symbols: Symbols) -> str:
+    """Where an entry stands, for a message: ``claim 1 (dF): entry [1,2]``."""
     numbers = ",".join(str(number + symbols.first_index) for number in place)
     return f"{where}: entry [{numbers}]" if place else where
 
@@ -316,7 +317,7 @@ def _named_entries(
                 f"{where}: there is no entry {key!r}: the shape is {shape_text(shape)}, "
                 f"counted from {symbols.first_index}"
             )
-        found[place + inner] = claimed(value, _at(inner, where, symbols), symbols)
+        found[place + inner] = claimed(value, at(inner, where, symbols), symbols)
     return found
 
 
@@ -356,7 +357,17 @@ def read_formula(value: Any, part: Part, where: str, symbols: Symbols) -> Equati
                 f"{where}: {access.tensor} has the shape {shape} but for axes of one entry, here are "
                 f"{len(access.subscripts)} subscripts"
             )
-    return equation
+    return _by_name(equation, symbols)
+
+
+def _by_name(equation: Equation, symbols: Symbols) -> Equation:
+    """The line with quantities by their names where keys stand for them."""
+
+    def named(access: Access) -> Access:
+        part = symbols.part(access.tensor)
+        return access if part is None else replace(access, tensor=part.quantity)
+
+    return Equation(named(equation.left), replace_access(equation.right, named))
 
 
 def _size(value: Any, where: str) -> Shape:

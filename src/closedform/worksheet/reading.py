@@ -21,6 +21,7 @@ from closedform.solution import Quantity, Solution
 from closedform.solution.numbers import batch_of, exact_number, given_array, numbers
 from closedform.worksheet.axes import Channels
 from closedform.worksheet.claims import Claim, as_objects, claim_from_table
+from closedform.worksheet.order import check_order
 from closedform.worksheet.sheet import Worksheet
 from closedform.worksheet.symbols import Part, Symbols
 
@@ -145,7 +146,7 @@ def read_claims(
             if only_other and not only_usual:
                 chosen, note = 0, "Entries are counted from 0, in the whole sheet."
     symbols = symbols_from(chosen or 0)
-    found = []
+    found: list[Claim] = []
     for number, table in enumerate(tables, 1):
         try:
             found.append(claim_from_table(table, number, symbols))
@@ -154,6 +155,7 @@ def read_claims(
             if not _readable([table], symbols_from, base)[0]:
                 raise error from None
             found.append(replace(claim_from_table(table, number, symbols_from(base)), index_base=base))
+        check_order(found[-1], {claim.quantity for claim in found[:-1]}, symbols)
     return symbols, tuple(found), note
 
 
