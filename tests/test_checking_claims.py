@@ -53,12 +53,33 @@ def test_a_forgotten_factor_of_a_mean_is_named():
 
 
 def test_a_partly_filled_array_is_judged_where_it_is_filled():
-    for gap in (None, "?", "", float("nan")):
+    for gap in (None, "?", ""):
         assert check([["9/4", gap], [gap, "3/4"]], CONV, "W", arrays=SHEET).right
         found = check([["9/4", gap], [gap, "13/4"]], CONV, "W", arrays=SHEET)
         assert (found.differing, found.compared) == (1, 2)
     with pytest.raises(ShapeError, match=r"^nothing is filled in: give at least one entry$"):
         check([[None, None], [None, None]], CONV, "W", arrays=SHEET)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_a_wrong_entry_and_no_gap(broken):
+    for claim in ([["9/4", broken], [1.75, "3/4"]], np.array([[2.25, broken], [1.75, 0.75]])):
+        found = check(claim, CONV, "W", arrays=SHEET)
+        assert (found.right, found.differing, found.compared) == (False, 1, 4)
+        (entry,) = found.entries
+        assert (str(entry.given), entry.expected) == (str(broken), Fraction(13, 4))
+        assert json.loads(json.dumps(found.to_dict()))["entries"][0]["given"] == str(broken)
+
+    def spoilt(X, dY):
+        r = dY * (X > 0)
+        r.flat[1:] = broken
+        return r
+
+    found = check(spoilt, cf.ReLU())
+    assert (found.right, found.mistakes) == (False, ())
+    for layer in (cf.MaxPool2d(2), cf.ReLU()):  # with ties
+        arrays = {"X": np.zeros((2, 2)), "dY": 1 if layer == cf.MaxPool2d(2) else np.ones((2, 2))}
+        assert not check(np.full((2, 2), broken), layer, arrays=arrays).right
 
 
 def test_whole_numbers_and_fractions_are_exact_and_floats_nearly():
@@ -210,7 +231,10 @@ def test_malformed_arrays_get_one_clear_error():
         "the claim is \"__import__('os')\" at [0, 1]: an entry is a number"
     )
     assert error_of(DataError, [["1/0", 2]], relu, arrays=arrays).startswith("the claim is '1/0' at [0, 0]")
-    assert error_of(DataError, [[float("inf"), 2]], relu, arrays=arrays).startswith("the claim is inf at")
+    infinite = {**arrays, "dY": [[1, float("inf")]]}
+    assert error_of(DataError, [[1, 2]], relu, arrays=infinite) == (
+        "arrays: dY is inf at [0, 1]: numbers must be finite"
+    )
     assert error_of(DataError, [[True, 2]], relu, arrays=arrays).startswith("the claim is True at [0, 0]")
     assert error_of(DataError, {1}, relu, arrays=arrays).startswith("the claim is {1}: an entry")
     assert error_of(ShapeError, [[1, 2], [3]], relu, arrays=arrays) == (

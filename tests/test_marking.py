@@ -1,6 +1,7 @@
 """Marking solution sheets: every sheet's verdict, and its wrong claims at exactly their entries."""
 
 import time
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import closedform as cf
 from closedform.checking.named import check_claims
 from closedform.checking.sheet import check_sheet
 from closedform.worksheet import read_worksheet
+from closedform.worksheet.reading import worksheet_from_dict
 
 WORKSHEETS = Path(__file__).parents[1] / "worksheets"
 WRONG = {
@@ -188,10 +190,33 @@ def test_a_wrong_value_that_is_not_used_is_not_carried():
 
 
 def test_what_is_not_filled_in_is_not_judged():
-    verdict = check_c4({"dF": [["9/4", None], ["?", float("nan")]]})
+    verdict = check_c4({"dF": [["9/4", None], ["?", ""]]})
     assert (verdict.right, verdict["dF"].compared) == (True, 1)
     verdict = check_c4({"dF": [["9/4", None], ["5", ""]]})
     assert differing(verdict["dF"]) == {(2, 1): ("5", "7/4")}
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_what_is_no_number_is_wrong_and_nothing_is_carried_forward_from_it(broken):
+    shown = str(broken)
+    for claim in ([[0.25, broken], [0.25, 0.25]], np.array([[0.25, broken], [0.25, 0.25]])):
+        verdict = check_c4({"dO": claim, "dF": [["9/4", "13/4"], ["7/4", "3/4"]]})
+        assert statuses(verdict) == [("dO", "wrong"), ("dF", "right")]
+        assert differing(verdict["dO"]) == {(1, 2): (shown, "1/4")}
+
+    def spoilt(X, dO):
+        found = np.full((2, 2), 9.0)
+        found.flat[1:] = broken
+        return found
+
+    verdict = check_c4(
+        {"dF": spoilt, "dX": [[0, "3/4", "3/4"], ["1/4", "1/2", "1/4"], ["1/4", "-1/4", -0.5]]}
+    )
+    assert statuses(verdict) == [("dF", "wrong"), ("dX", "right")]
+    assert [entry.given for entry in verdict["dF"].entries][1:] == [shown] * 3
+    file = {"network": {"input_shape": [1, 1, 2]}, "layer": [{"type": "ReLU"}], "input": {"X": [[1, 2]]}}
+    file["claim"] = [{"of": "Y", "values": [1, Decimal(broken)]}]
+    assert differing(check_sheet(worksheet_from_dict(file, "sheet"))["Y"]) == {(2,): (shown, "2")}
 
 
 def test_formulas_functions_arrays_sizes_and_counts():

@@ -5,7 +5,8 @@
   (``weight``, ``bias``), ``Y``, the gradient from above ``dY``, the targets ``T`` of a loss (and ``Y``, its
   probabilities), and names that the derivation defines (``M``).
 - An array is nested lists or a NumPy array of numbers, `fractions.Fraction`, or text such as ``"9/4"`` and
-  ``"-0.5"``; None, NaN, ``"?"`` and ``""`` stand where nothing is filled in.
+  ``"-0.5"``; None, ``"?"`` and ``""`` stand where nothing is filled in.  NaN and infinity
+  are stated, and wrong.
 - A function is called with arrays by keyword, ``f(X=..., W=..., dY=...)``: with those of the names above
   that its parameters have, or with all of them where it takes ``**arrays``.  What it returns is an array.
 """
@@ -144,10 +145,7 @@ def read_array(claim: object, name: str = "the claim") -> ArrayClaim:
     """An array, partly filled if need be."""
     if isinstance(claim, np.ndarray) and claim.dtype.kind in "fiub":
         values = claim.astype(np.float64)
-        filled = ~np.isnan(values)
-        if np.isinf(values).any():
-            place = tuple(int(k) for k in np.argwhere(np.isinf(values))[0])
-            raise DataError(f"{name} is {values[place]} at {list(place)}: entries must be finite")
+        filled = np.ones(values.shape, bool)
         whole = claim.dtype.kind in "iu"
         exact = _exact(claim) if whole else None
         single = claim.dtype.kind == "f" and claim.dtype.itemsize < 8
@@ -215,11 +213,7 @@ def _entry(value: object, name: str, place: tuple[int, ...]) -> Fraction | float
     elif isinstance(value, Rational | np.integer):
         return Fraction(int(value.numerator), int(value.denominator))
     elif isinstance(value, Real | np.floating):
-        number = float(value)
-        if number != number:
-            return None
-        if abs(number) != float("inf"):
-            return number
+        return float(value)
     where = f" at {list(place)}" if place else ""
     shown = repr(value)[:60]
     raise DataError(

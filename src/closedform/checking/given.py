@@ -11,7 +11,7 @@ import numpy.typing as npt
 from closedform.checking.binding import check_names, public_names
 from closedform.checking.cases import line_of
 from closedform.checking.claims import ArrayClaim, Claim, FormulaClaim, read_array
-from closedform.errors import SettingError, ShapeError
+from closedform.errors import DataError, SettingError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.layers.base import Layer, is_input, shape_text
 from closedform.layers.losses import TARGET, Loss
@@ -105,6 +105,9 @@ def _complete(claim: ArrayClaim, name: str) -> ArrayClaim:
     if not claim.filled.all():
         place = [int(k) for k in np.argwhere(~claim.filled)[0]]
         raise SettingError(f"arrays: {name} has no number at {place}: only a claim may be partly filled")
+    if not np.isfinite(claim.values).all():
+        at = tuple(int(k) for k in np.argwhere(~np.isfinite(claim.values))[0])
+        raise DataError(f"arrays: {name} is {claim.values[at]} at {list(at)}: numbers must be finite")
     return claim
 
 

@@ -316,7 +316,7 @@ class _Marking:
 
     def _keep(self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], found: Blame | None) -> None:
         """Go on with what the sheet states."""
-        if claim.gradient_of is not None:
+        if claim.gradient_of is not None or not all(case.stated.is_finite for case in cases):
             return
         self.student.origin[claim.quantity] = claim.number
         for place, (key, case) in enumerate(zip(keys, cases, strict=True)):

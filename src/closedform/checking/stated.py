@@ -58,6 +58,11 @@ class Stated:
             close = np.abs(given - right) <= np.maximum(self.within.astype(float) * (1 + 1e-9), EXACT * scale)
         return np.asarray(close, bool) | ~self.filled
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether every entry is a finite number, with which one can go on."""
+        return bool(np.isfinite(self.values.astype(np.float64)).all())
+
     def only(self, places: Sequence[Place]) -> Stated:
         """These entries alone."""
         chosen = np.zeros(self.filled.shape, bool)
@@ -234,10 +239,10 @@ def _of_function(claim: Claim, base: Base, solution: Solution, axes: Axes) -> St
             )
         formula = values.reshape(axes.shape)
     room = SINGLE if array.is_single else EXACT
-    written = axes.to_sheet(formula)
-    scale = float(np.abs(written).max(initial=0.0))
     filled = np.ones(shape, bool) if array.filled.all() else axes.to_sheet(array.filled.reshape(axes.shape))
-    return Stated(np.nan_to_num(written), filled, np.full(shape, room * scale))
+    written = np.where(filled, axes.to_sheet(formula), 0.0)
+    scale = float(np.abs(written[np.isfinite(written)]).max(initial=0.0))
+    return Stated(written, filled, np.full(shape, room * scale))
 
 
 def _known_floats(base: Base, solution: Solution, of: str) -> Mapping[str, Array]:

@@ -140,7 +140,7 @@ def accepted_by_ties(
     line: Line, arrays: Mapping[str, Array], claim: Array, filled: Array, tolerance: Tolerance
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether a claim is another valid gradient, and what is to be said of ties."""
-    if claim.shape != line.shape:
+    if claim.shape != line.shape or not np.isfinite(claim[filled]).all():
         return False, ()
     windows = windows_of(line, arrays)
     if windows is not None:
@@ -215,7 +215,7 @@ def _from_above(expression: Expression) -> Expression:
 
 def to_one_other_entry(windows: Windows, claim: Array) -> bool:
     """Whether each window gives all its gradient to one entry, and some window not to its largest."""
-    shares = windows.shares_of(claim)
+    shares = windows.shares_of(claim) if np.isfinite(claim).all() else None
     if shares is None:
         return False
     one = (np.abs(shares - 1) <= 1e-9).sum(1) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -222,4 +223,4 @@ def _shown(value: Value | None) -> str:
 def _plain(value: Value | None) -> int | float | str | None:
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else str(value)
-    return value
+    return value if value is None or math.isfinite(value) else str(value)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
@@ -210,9 +212,7 @@ def _with_values(base: Claim, values: Any, part: Part, where: str, symbols: Symb
 
 
 def is_open(value: Any) -> bool:
-    """Whether an entry is not filled in: a question mark, nothing, or no number."""
-    if isinstance(value, float | np.floating):
-        return bool(np.isnan(value))
+    """Whether an entry is not filled in: a question mark, or nothing."""
     return value is None or (isinstance(value, str) and value.strip() in OPEN)
 
 
@@ -271,6 +271,8 @@ def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
         if isinstance(value, float | np.floating):
             text = f"{float(value):.6g}"
         return Claimed(text, number, within=_rounding(text, value))
+    if isinstance(value, float | np.floating | Decimal) and not math.isfinite(value):
+        return Claimed(f"{float(value)}", float(value))  # stated, and wrong
     if not isinstance(value, str):
         raise DataError(
             f"{where} must be a finite number, or a text such as '9/4' or 'x11 + x12', got {value!r:.60}"
