@@ -183,7 +183,7 @@ def _in_line(cases: Sequence[Case], solution: Solution, quantity: Quantity, budg
             value = value_or_none(variant.line, arrays[k])
             if value is None or not _explains(cases[k], solution, quantity, value, line):
                 break
-            values.append(value)
+            values.append(_written(cases[k], quantity, value, line))
         else:
             put_back = dict(zip(order, values, strict=True))
             found = tuple(put_back[k] for k in range(len(cases)))
@@ -196,14 +196,19 @@ def _place(mistake: str, case: Case) -> int:
     return -1 if mistake == "off-by-one" and case.stated.filled.sum() == 1 else rank(mistake)
 
 
-def _explains(case: Case, solution: Solution, quantity: Quantity, value: Array, line: Line) -> bool:
+def _written(case: Case, quantity: Quantity, value: Array, line: Line) -> Array:
+    """A line's value as the sheet writes it."""
     scaled = value * float(case.base.scale) if line.is_loss and line.layer is not None else value
+    return case.base._turned(quantity.name, scaled)
+
+
+def _explains(case: Case, solution: Solution, quantity: Quantity, value: Array, line: Line) -> bool:
+    written = _written(case, quantity, value, line)
     if quantity.name == case.target:
-        return case.explained(case.base._turned(quantity.name, scaled))
+        return case.explained(written)
     if value.shape != quantity.shape:
         return False
-    changed = Base(case.base.floats.values.with_given({quantity.name: scaled}), case.base.flipped)
-    return case.explained(changed[case.target])
+    return case.explained(case.base.floats.with_given({quantity.name: written})[case.target])
 
 
 def _cost(solution: Solution, quantity: Quantity, target: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,13 @@ from closedform.checking.sizes import judged_size, size_text
 from closedform.checking.stated import stated
 from closedform.checking.subgradients import accepted, without_ties
 from closedform.checking.writing import Writer
+from closedform.checking.taught import through_probabilities
 from closedform.errors import ShapeError
 from closedform.formula.extents import Shape
 from closedform.formula.notation import text
 from closedform.layers.base import shape_text
 from closedform.worksheet.claims import Claim
+from closedform.solution.names import LOSS, PROBABILITIES
 from closedform.worksheet.sheet import Worksheet
 
 Array = npt.NDArray[Any]
@@ -58,11 +60,20 @@ class _Student:
 
     values: dict[int, dict[str, Array]] = field(default_factory=dict)
     origin: dict[str, int] = field(default_factory=dict)  # which claim each wrong quantity stems from
+    unrounded: dict[int, dict[str, Array]] = field(default_factory=dict)  # where the mistake is known
     shapes: dict[int, Shape] = field(default_factory=dict)
     shape_origin: dict[int, int] = field(default_factory=dict)
 
 
 class _Marking:
+@dataclass(frozen=True)
+class _Reading:
+    """How earlier claims may have been gone on with: as they are written, or in full; see `_readings`."""
+
+    through_probabilities: bool = False
+    unrounded: bool = False
+
+
     def __init__(self, worksheet: Worksheet, convention: Convention = STANDARD):
         self.worksheet, self.convention = worksheet, convention
         self.numbers = Numbers(worksheet, convention)
@@ -246,11 +257,17 @@ class _Marking:
         follows = self._follows_from(claim, keys)
         carried: list[Case] = []
         for origins in self._ways(follows):
-            carried = [self._carried(claim, k, case, origins) for k, case in zip(keys, cases, strict=True)]
-            if all(case.is_right for case in carried):
-                self._keep(claim, keys, cases, None)
-                names = self._names(sorted(origins & set(follows)))
-                return StepVerdict(status="carried", follows_from=names, notes=_notes(claim, ()), **common)
+            for reading in self._readings(origins):
+                carried = [
+                    self._carried(claim, key, case, origins, reading)
+                    for key, case in zip(keys, cases, strict=True)
+                ]
+                if all(case.is_right for case in carried):
+                    self._keep(claim, keys, cases, None, [case.base[case.target] for case in carried])
+                    names = self._names(sorted(origins & set(follows)))
+                    return StepVerdict(
+                        status="carried", follows_from=names, notes=_notes(claim, ()), **common
+                    )
         notes = [_DRAWN] if not claim.is_symbolic and keys[cases.index(shown)] != 0 else []
         found = blame(cases, self.solution, self.claimed - {claim.quantity})
         if found is None and carried and self._are_apart(cases, carried):
@@ -279,13 +296,24 @@ class _Marking:
         """Whether what is carried forward changes what the claim is compared with."""
         for case, other in zip(cases, carried, strict=True):
             one, two = case.base[case.target], other.base[case.target]
+    def _readings(self, origins: Collection[int]) -> Iterator[_Reading]:
+        """How earlier claims may have been gone on with; last as they are written, line by line."""
+        probabilities = self.solution.names.get(PROBABILITIES, "")
+        is_read = self.student.origin.get(probabilities) in origins
+        is_rounded = any(self.student.unrounded.values())
+        for through, unrounded in ((True, True), (True, False), (False, True), (False, False)):
+            if (is_read or not through) and (is_rounded or not unrounded):
+                yield _Reading(through, unrounded)
+
             if one is not None and two is not None and not np.array_equal(one, two):
                 return True
         return False
 
     # ---- what is carried forward
 
-    def _carried(self, claim: Claim, key: int, case: Case, origins: Collection[int]) -> Case:
+    def _carried(
+        self, claim: Claim, key: int, case: Case, origins: Collection[int], reading: _Reading
+    ) -> Case:
         """The claim where the wrong values of earlier claims are taken for granted."""
         own = self.student.values.get(key, {})
         wrong = {n: v for n, v in own.items() if n != claim.quantity and self.student.origin[n] in origins}
@@ -297,14 +325,17 @@ class _Marking:
         said = stated(claim, base, self.solution, self.symbols) if claim.kind != "formula" else case.stated
         return case if said is None else Case(base, said, case.axes, case.target)
 
+        if reading.unrounded:
+            own = {**own, **self.student.unrounded.get(key, {})}
     def _follows_from(self, claim: Claim, keys: Sequence[int]) -> tuple[int, ...]:
         """The claims whose wrong values the claim's quantity depends on, without those behind them."""
         wrong = {name for key in keys for name in self.student.values.get(key, {})}
         found: set[int] = set()
+        if reading.through_probabilities:
+            base = base.with_calculations(through_probabilities(self.solution, base.values))
         seen, waiting = {claim.quantity}, [claim.quantity]
         while waiting:
-            calculation = self.solution[waiting.pop()].calculation
-            for name in calculation.reads.values() if calculation is not None else ():
+            for name in self._read_by(waiting.pop()):
                 if name in seen:
                     continue
                 seen.add(name)
@@ -314,8 +345,24 @@ class _Marking:
                     waiting.append(name)
         return tuple(sorted(found - {claim.number}))
 
-    def _keep(self, claim: Claim, keys: Sequence[int], cases: Sequence[Case], found: Blame | None) -> None:
-        """Go on with what the sheet states."""
+    def _read_by(self, name: str) -> tuple[str, ...]:
+        """What a quantity's line reads, derived or as it is taught: the probabilities of a fused loss."""
+        calculation = self.solution[name].calculation
+        reads = tuple(calculation.reads.values()) if calculation is not None else ()
+        if name in (self.solution.names.get(LOSS), "d" + self.solution.output):
+            probabilities = self.solution.names.get(PROBABILITIES, "")
+            reads += (probabilities,) if probabilities in self.solution else ()
+        return reads
+
+    def _keep(
+        self,
+        claim: Claim,
+        keys: Sequence[int],
+        cases: Sequence[Case],
+        found: Blame | None,
+        unrounded: Sequence[Array | None] = (),
+    ) -> None:
+        """Go on with what the sheet states, and with what it comes to before it is rounded."""
         if claim.gradient_of is not None or not all(case.stated.is_finite for case in cases):
             return
         self.student.origin[claim.quantity] = claim.number
@@ -340,6 +387,11 @@ class _Marking:
         whole = case.axes.to_formula(case.stated.completed(case.axes.to_sheet(expected)))
         if whole is not None:
             self.bases[key] = self.bases[key].with_given({claim.quantity: whole})
+            exact = unrounded[place] if unrounded else None
+            if found is not None:
+                exact = case.base.floats.with_given({found.where: found.values[place]})[claim.quantity]
+            if exact is not None and case.stated.within.any():
+                self.student.unrounded.setdefault(key, {})[claim.quantity] = exact
 
     def _by_ties(self, claim: Claim, cases: Sequence[Case]) -> str:
         """Why a claim that differs is right all the same; empty where it is not."""
