@@ -17,14 +17,14 @@ from closedform.checking.sheet_verdict import SheetVerdict, StepVerdict, WrongEn
 from closedform.checking.sizes import judged_size, size_text
 from closedform.checking.stated import stated
 from closedform.checking.subgradients import accepted, without_ties
-from closedform.checking.writing import Writer
 from closedform.checking.taught import through_probabilities
+from closedform.checking.writing import Writer
 from closedform.errors import ShapeError
 from closedform.formula.extents import Shape
 from closedform.formula.notation import text
 from closedform.layers.base import shape_text
-from closedform.worksheet.claims import Claim
 from closedform.solution.names import LOSS, PROBABILITIES
+from closedform.worksheet.claims import Claim
 from closedform.worksheet.sheet import Worksheet
 
 Array = npt.NDArray[Any]
@@ -59,13 +59,12 @@ class _Student:
     """What the sheet states, where that is wrong: by the set of numbers, the values that it goes on with."""
 
     values: dict[int, dict[str, Array]] = field(default_factory=dict)
-    origin: dict[str, int] = field(default_factory=dict)  # which claim each wrong quantity stems from
     unrounded: dict[int, dict[str, Array]] = field(default_factory=dict)  # where the mistake is known
+    origin: dict[str, int] = field(default_factory=dict)  # which claim each wrong quantity stems from
     shapes: dict[int, Shape] = field(default_factory=dict)
     shape_origin: dict[int, int] = field(default_factory=dict)
 
 
-class _Marking:
 @dataclass(frozen=True)
 class _Reading:
     """How earlier claims may have been gone on with: as they are written, or in full; see `_readings`."""
@@ -74,6 +73,7 @@ class _Reading:
     unrounded: bool = False
 
 
+class _Marking:
     def __init__(self, worksheet: Worksheet, convention: Convention = STANDARD):
         self.worksheet, self.convention = worksheet, convention
         self.numbers = Numbers(worksheet, convention)
@@ -287,15 +287,6 @@ class _Reading:
         alone = [{number} for number in follows] if len(follows) > 1 else []
         return [*alone, set(self.student.origin.values())]
 
-    def _names(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        claims = {claim.number: claim.of for claim in self.worksheet.claims}
-        return tuple(claims[number] for number in numbers)
-
-    @staticmethod
-    def _are_apart(cases: Sequence[Case], carried: Sequence[Case]) -> bool:
-        """Whether what is carried forward changes what the claim is compared with."""
-        for case, other in zip(cases, carried, strict=True):
-            one, two = case.base[case.target], other.base[case.target]
     def _readings(self, origins: Collection[int]) -> Iterator[_Reading]:
         """How earlier claims may have been gone on with; last as they are written, line by line."""
         probabilities = self.solution.names.get(PROBABILITIES, "")
@@ -305,6 +296,15 @@ class _Reading:
             if (is_read or not through) and (is_rounded or not unrounded):
                 yield _Reading(through, unrounded)
 
+    def _names(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        claims = {claim.number: claim.of for claim in self.worksheet.claims}
+        return tuple(claims[number] for number in numbers)
+
+    @staticmethod
+    def _are_apart(cases: Sequence[Case], carried: Sequence[Case]) -> bool:
+        """Whether what is carried forward changes what the claim is compared with."""
+        for case, other in zip(cases, carried, strict=True):
+            one, two = case.base[case.target], other.base[case.target]
             if one is not None and two is not None and not np.array_equal(one, two):
                 return True
         return False
@@ -316,23 +316,23 @@ class _Reading:
     ) -> Case:
         """The claim where the wrong values of earlier claims are taken for granted."""
         own = self.student.values.get(key, {})
+        if reading.unrounded:
+            own = {**own, **self.student.unrounded.get(key, {})}
         wrong = {n: v for n, v in own.items() if n != claim.quantity and self.student.origin[n] in origins}
         if not wrong:
             return case
         base = case.base.with_given(wrong)
+        if reading.through_probabilities:
+            base = base.with_calculations(through_probabilities(self.solution, base.values))
         if claim.gradient_of is not None:
             base = self._with_upstream(claim, base)
         said = stated(claim, base, self.solution, self.symbols) if claim.kind != "formula" else case.stated
         return case if said is None else Case(base, said, case.axes, case.target)
 
-        if reading.unrounded:
-            own = {**own, **self.student.unrounded.get(key, {})}
     def _follows_from(self, claim: Claim, keys: Sequence[int]) -> tuple[int, ...]:
         """The claims whose wrong values the claim's quantity depends on, without those behind them."""
         wrong = {name for key in keys for name in self.student.values.get(key, {})}
         found: set[int] = set()
-        if reading.through_probabilities:
-            base = base.with_calculations(through_probabilities(self.solution, base.values))
         seen, waiting = {claim.quantity}, [claim.quantity]
         while waiting:
             for name in self._read_by(waiting.pop()):
@@ -378,6 +378,11 @@ class _Reading:
             if found is not None and found.where not in (claim.quantity, *self.claimed):
                 own[found.where] = found.values[place]
                 self.student.origin.setdefault(found.where, claim.number)
+            exact = unrounded[place] if unrounded else None
+            if found is not None:
+                exact = case.base.floats.with_given({found.where: found.values[place]})[claim.quantity]
+            if exact is not None and case.stated.within.any():
+                self.student.unrounded.setdefault(key, {})[claim.quantity] = exact
 
     def _accept(self, key: int, claim: Claim, case: Case) -> None:
         """Go on with another subgradient as with what is right."""
@@ -387,11 +392,6 @@ class _Reading:
         whole = case.axes.to_formula(case.stated.completed(case.axes.to_sheet(expected)))
         if whole is not None:
             self.bases[key] = self.bases[key].with_given({claim.quantity: whole})
-            exact = unrounded[place] if unrounded else None
-            if found is not None:
-                exact = case.base.floats.with_given({found.where: found.values[place]})[claim.quantity]
-            if exact is not None and case.stated.within.any():
-                self.student.unrounded.setdefault(key, {})[claim.quantity] = exact
 
     def _by_ties(self, claim: Claim, cases: Sequence[Case]) -> str:
         """Why a claim that differs is right all the same; empty where it is not."""
