@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from closedform.worksheet import Worksheet
 
 _DIGITS = 4
+_DOUBLE = 8  # bytes
 _SAMPLE = "One layer, forward and backward, on a small input as a sample: pass input_shape for another."
 _MOST_EXACT = 20_000  # numbers in all; fractions of more take seconds
 
@@ -199,6 +200,8 @@ def document(
     about: str = "",
 ) -> Document:
     """The worked solution of quantities with given values."""
+    if any(name != "d" + solution.output for name in given):
+        _check_memory(solution)
     limits = limits_for(quantity.shape for quantity in solution.quantities)
     setting = Setting(Writer(solution, first_index, digits), Values(solution, given), limits)
     only = None if layer is None else _position(solution, layer)
@@ -252,6 +255,25 @@ def _inexact(setting: Setting, digits: int) -> str:
     if len(known) < len(shown):
         said += " What cannot be computed from them is left in symbols."
     return said
+
+
+def _check_memory(solution: Solution) -> None:
+    """Numbers are worked out for every quantity, each read once more beside it.
+
+    Raises
+    ------
+    SettingError
+        Where they need more memory than there is.
+    """
+    from closedform.engine.memory import available, in_bytes
+
+    needed = 2 * _DOUBLE * sum(math.prod(quantity.shape) for quantity in solution.quantities)
+    found = available()
+    if found is not None and needed > found:
+        raise SettingError(
+            f"the numbers of this network need {in_bytes(needed)} of memory, but {in_bytes(found)} is "
+            "available: take a smaller input, or leave the numbers out"
+        )
 
 
 def _position(solution: Solution, label: str) -> int:

@@ -16,7 +16,14 @@ Array = NDArray[np.float64]
 _STEP = 1e-5
 _MOST, _FEWER = 16, 3  # entries of one quantity that are changed; fewer where the network is large
 _LARGE = 5_000  # numbers in all
+_MOST_PRODUCTS, _FEW_PRODUCTS = 1_000_000_000, 100_000_000  # of one pass; from the fewer one entry is changed
+_MOST_NUMBERS = 20_000_000  # in all
+_TOO_LARGE = (
+    "The network is too large to be checked by difference quotients here: one pass takes about {} products "
+    "and holds about {} numbers."
+)
 _TOLERANCE = 1e-5
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _EXPECTED = -8  # the exponent to which quotients agree with right gradients
 
 
@@ -26,10 +33,16 @@ def numerical_check(setting: Setting) -> Paragraph | None:
     None where nothing is differentiated.
     """
     solution = setting.writer.solution
+    products = _products(solution)
+    total = sum(math.prod(quantity.shape) for quantity in solution.quantities)
+    if products > _MOST_PRODUCTS or total > _MOST_NUMBERS:
+        checked = any(q.role == "gradient" for q in solution.quantities)
+        return Paragraph((_TOO_LARGE.format(_power(products), _power(total)),), "check") if checked else None
     given, is_drawn = _numbers(solution, setting.values)
     values = Values(solution, given)
     base = _objective(solution, values)
-    most = _MOST if sum(math.prod(q.shape) for q in solution.quantities) <= _LARGE else _FEWER
+    most = _MOST if total <= _LARGE else _FEWER
+    most = most if products <= _FEW_PRODUCTS else 1
     found: list[Inline] = []
     worst, count, corners = 0.0, 0, 0
     for quantity in solution.quantities:
@@ -71,10 +84,27 @@ def numerical_check(setting: Setting) -> Paragraph | None:
     return Paragraph(tuple(prose), "check")
 
 
+def _products(solution: Solution) -> int:
+    """How many products one pass takes, forward and backward."""
+    total = 0
+    for quantity in solution.quantities:
+        calculation = quantity.calculation
+        if calculation is None or quantity.role == "update":
+            continue
+        for equation in (*calculation.definitions, calculation.equation):
+            total += math.prod(calculation.sizes.extent(index) for index in equation.indices)
+    return total
+
+
+def _power(count: int) -> str:
+    """A number as a power of ten."""
+    return "10" + str(round(math.log10(count))).translate(_RAISED)
+
+
 def _order(error: float) -> str:
     """An error as a bound, a power of ten; what is below the rounding of any machine is one bound."""
     exponent = _EXPECTED if error <= 10.0**_EXPECTED else math.ceil(math.log10(error))
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return "10" + str(exponent).translate(_RAISED)
 
 
 def _numbers(solution: Solution, values: Values) -> tuple[dict[str, Array], bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from closedform.explanation.building.many import Block, Many, block_of
 from closedform.explanation.building.writing import Writer, joined_name
 from closedform.explanation.document import Expansion, Term
 from closedform.explanation.line import math_text
@@ -47,6 +49,7 @@ from closedform.formula.tree import (
     Times,
     is_negative,
     times,
+    walk,
 )
 from closedform.solution import Calculation, Quantity
 
@@ -55,6 +58,7 @@ Names = dict[str, int]
 _Line = tuple[int, tuple[tuple[str, int], ...]]  # an affine subscript: the constant, and each index's step
 
 _ZERO = Numeral(Fraction(0))
+_MANY = 2_000  # summands, of which only those that are shown are made
 _INSIDE = 4  # terms of a sum inside a function that are written
 
 
@@ -223,17 +227,59 @@ class Entries:
 
     # ---- an entry as a sum of pieces
 
-    def pieces(self, position: tuple[int, ...]) -> list[Piece]:
+    def pieces(self, position: tuple[int, ...]) -> Sequence[Piece]:
         """The summands of an entry; of a maximum its arguments.  Those that read nothing are left out."""
+        blocks = self.blocks(position)
+        if blocks is not None:
+            return Many([(block.count, self._maker_of_pieces(block)) for block in blocks])
         body, names = self._summed, self.names_at(position)
         return [piece for piece in self._pieces(body, names, ()) if all(r.is_inside for r in piece.reads)]
+
+    def _maker_of_pieces(self, block: Block) -> Callable[[int], Piece]:
+        return lambda number: next(self._piece(block.body, block.at(number), ()))
+
+    def blocks(self, position: tuple[int, ...]) -> list[Block] | None:
+        """The summands of an entry where they are very many; None where they are few, or nested."""
+        terms = self._summed.terms if isinstance(self._summed, Plus) else (self._summed,)
+        names, found = self.names_at(position), []
+        extents = [self._summed_over(term) for term in terms]
+        if sum(math.prod(each.values()) for each in extents) <= _MANY:
+            return None
+        for term, own in zip(terms, extents, strict=True):
+            body = term.body if own and isinstance(term, Reduce) else term
+            nodes = list(walk(body))
+            if any(isinstance(node, Reduce | Bracket | Plus) for node in nodes):
+                return None
+            reads: dict[Access, tuple[_Line, ...]] = {}
+            for node in nodes:
+                access = node.access if isinstance(node, Jacobian) else node
+                if isinstance(access, Access) and access.tensor not in self.ones:
+                    lines = [line for line in map(self._line, access.subscripts) if line is not None]
+                    if len(lines) != len(access.subscripts):
+                        return None
+                    reads[access] = tuple(lines)
+            block = block_of(body, names, own, reads, self.sizes.shapes)
+            if block is None:
+                return None
+            found.append(block)
+        return found
+
+    def _summed_over(self, term: Expression) -> dict[str, int]:
+        is_sum = isinstance(term, Reduce) and (
+            term.operation == SUM or (term.operation == MAX and term is self._summed)
+        )
+        return {i: self.sizes.extent(i) for i in term.indices} if is_sum and isinstance(term, Reduce) else {}
+
+    def outside_reads(self, position: tuple[int, ...]) -> Iterator[Read]:
+        """What an entry reads before the sum."""
+        for factor in self._outside:
+            yield from self._reads(factor, self.names_at(position))
 
     def all_reads(self, position: tuple[int, ...]) -> Iterator[Read]:
         """Every read of an entry, those outside among them."""
         for piece in self._pieces(self._summed, self.names_at(position), ()):
             yield from piece.reads
-        for factor in self._outside:
-            yield from self._reads(factor, self.names_at(position))
+        yield from self.outside_reads(position)
 
     def names_at(self, position: tuple[int, ...]) -> Names:
         """The values of the left side's indices at an entry."""

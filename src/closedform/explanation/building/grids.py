@@ -11,18 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from closedform.explanation.building.entries import Read
+from closedform.explanation.building.many import digits
 from closedform.explanation.building.writing import Writer
 from closedform.explanation.document import Cell, Grid, Maker, Prose
 from closedform.explanation.math import Math, Numeral
 from closedform.formula.naming.recipe import Axis, Operand
 
-Array = NDArray[Any]
 Position = tuple[int, ...]
 
 
@@ -78,21 +74,28 @@ class Prepared:
         Of the tensor, in the names of its zeros.
     shape
         Before it is prepared.
-    numbers
-        The prepared array: the number of the entry that stands at each place, counted from 1; 0 for a zero.
+    own
+        What was done with each axis after axes were split and merged.
+    split
+        The extents into which the axes of the tensor were split.
+    merge
+        Which of these were laid together as one axis.
     axes
-        What was done with each axis; None where axes were split or merged first.
+        What was done with each axis of the tensor; None where axes were split or merged first.
     """
 
     name: str
     shape: Position
-    numbers: Array
+    own: tuple[Axis, ...]
+    split: Position
+    merge: tuple[tuple[int, ...], ...]
     axes: tuple[Axis, ...] | None
 
     @property
     def lengths(self) -> Position:
         """The lengths of the axes after they are prepared."""
-        return tuple(self.numbers.shape)
+        before = [math.prod(self.split[k] for k in group) for group in self.merge]
+        return tuple(_spread(axis, n) + sum(axis.pad) for axis, n in zip(self.own, before, strict=True))
 
     @property
     def is_rotated(self) -> bool:
@@ -103,8 +106,23 @@ class Prepared:
 
     def entry(self, place: Position) -> Position | None:
         """Which entry stands at a place; None where a zero does."""
-        number = int(self.numbers[place])
-        return tuple(map(int, np.unravel_index(number - 1, self.shape))) if number else None
+        parts = [0] * len(self.split)
+        for at, axis, group in zip(place, self.own, self.merge, strict=True):
+            extents = [self.split[k] for k in group]
+            spread = _spread(axis, math.prod(extents))
+            from_start = at - axis.pad[0]
+            if axis.rotate:
+                from_start = spread - 1 - from_start
+            if not 0 <= from_start < spread or from_start % (axis.insert + 1):
+                return None
+            for k, part in zip(
+                group, digits(from_start // (axis.insert + 1) // axis.repeat, extents), strict=True
+            ):
+                parts[k] = part
+        number = 0
+        for part, extent in zip(parts, self.split, strict=True):
+            number = number * extent + part
+        return digits(number, self.shape)
 
     def place(self, position: Sequence[Fraction | int]) -> Position | None:
         """Where a read outside or between the entries falls; None where nothing is shown."""
@@ -139,26 +157,34 @@ class Prepared:
         return _signed((n - 1 - number if own.rotate else number) + first)
 
 
+def _spread(axis: Axis, length: int) -> int:
+    """The length of an axis when its entries are repeated and zeros stand between them."""
+    length *= axis.repeat
+    return length + axis.insert * (length - 1)
+
+
 def _signed(number: int) -> str:
     return f"−{-number}" if number < 0 else str(number)
 
 
 def prepared(operand: Operand, name: str) -> Prepared:
     """A recipe's operand as a picture."""
-    numbers = np.arange(1, math.prod(operand.shape) + 1).reshape(operand.shape)
     is_simple = all(len(group) == 1 for group in operand.merge) and all(len(p) == 1 for p in operand.split)
-    return Prepared(name, operand.shape, operand.prepared(numbers), operand.axes if is_simple else None)
+    split = tuple(extent for axis in operand.split for extent in axis)
+    axes = operand.axes if is_simple else None
+    return Prepared(name, operand.shape, operand.axes, split, operand.merge, axes)
 
 
 def transposed(picture: Prepared) -> Prepared:
     """A matrix with its rows as columns."""
-    return Prepared(picture.name, picture.shape, picture.numbers.T, None)
+    own, merge = picture.own[::-1], picture.merge[::-1]
+    return Prepared(picture.name, picture.shape, own, picture.split, merge, None)
 
 
 def plain(name: str, shape: Position) -> Prepared:
     """A tensor as it is."""
-    numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
-    return Prepared(name, shape, numbers, tuple(Axis(((f"axis{k}", 1),)) for k in range(len(shape))))
+    axes = tuple(Axis(((f"axis{k}", 1),)) for k in range(len(shape)))
+    return Prepared(name, shape, axes, shape, tuple((k,) for k in range(len(shape))), axes)
 
 
 @dataclass(frozen=True)
@@ -195,6 +221,13 @@ class Shown:
     is_column: bool = False
 
 
+def _stack(extents: Sequence[int], limits: Limits) -> tuple[list[Position], int]:
+    """Which grids of an array are shown, and how many there are."""
+    count = math.prod(extents)
+    numbers = range(count) if count <= limits.stack else [*range(limits.stack - 1), count - 1]
+    return [digits(number, extents) for number in numbers], count
+
+
 def grids(
     shown: Shown, writer: Writer, limits: Limits, makers: Mapping[Position, Maker] | None = None
 ) -> tuple[Grid, ...]:
@@ -205,8 +238,7 @@ def grids(
     if shown.is_column and len(wide) == 1:
         rows, columns = columns, None
     stacked = wide[:-2]
-    places = list(product(*[range(lengths[axis]) for axis in stacked]))
-    chosen = places if len(places) <= limits.stack else [*places[: limits.stack - 1], places[-1]]
+    chosen, count = _stack([lengths[axis] for axis in stacked], limits)
     found = []
     for number, place in enumerate(chosen):
         fixed = dict(zip(stacked, place, strict=True))
@@ -216,8 +248,8 @@ def grids(
             else f"{shown.words[axis]} = {k + writer.first}"
             for axis, k in fixed.items()
         ]
-        if len(chosen) < len(places) and number == len(chosen) - 1:
-            about.append(f"{_GAP}{len(places) - len(chosen)} more before it")
+        if len(chosen) < count and number == len(chosen) - 1:
+            about.append(f"{_GAP}{count - len(chosen)} more before it")
         found.append(_grid(shown, writer, limits, makers or {}, fixed, rows, columns, about))
     return tuple(found)
 
@@ -292,8 +324,7 @@ def visible_entries(shape: Position, limits: Limits) -> Iterator[Position]:
     """The entries of a tensor, as it is, that its grids show."""
     wide = [axis for axis, length in enumerate(shape) if length > 1]
     stacked = wide[:-2]
-    places = list(product(*[range(shape[axis]) for axis in stacked]))
-    chosen = places if len(places) <= limits.stack else [*places[: limits.stack - 1], places[-1]]
+    chosen, _ = _stack([shape[axis] for axis in stacked], limits)
     lines = [[k for k in shown_along(shape[axis], limits) if k is not None] for axis in wide[-2:]]
     for place in chosen:
         for inside in product(*lines):
@@ -312,9 +343,9 @@ def written_out(shape: Position, limits: Limits) -> tuple[list[Position], int]:
     """The entries that are written out (the first ones and the last), and how many are not."""
     total = math.prod(shape)
     if total <= 2 * limits.entries:
-        return [tuple(map(int, np.unravel_index(k, shape))) for k in range(total)] if shape else [()], 0
+        return [digits(k, shape) for k in range(total)], 0
     numbers = [*range(limits.entries - 1), total - 1]
-    return [tuple(map(int, np.unravel_index(k, shape))) for k in numbers], total - len(numbers)
+    return [digits(k, shape) for k in numbers], total - len(numbers)
 
 
 def zero_or_entry(read: Read, pictures: Mapping[str, Prepared], name: Callable[[Read], str]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
-from itertools import filterfalse
+from functools import cached_property, partial
+from itertools import filterfalse, islice
 
 from closedform.explanation.building.entries import Read
 from closedform.explanation.building.grids import (
@@ -22,6 +22,7 @@ from closedform.explanation.building.grids import (
     zero_or_entry,
 )
 from closedform.explanation.building.lines import QuantityLine, Setting, axis_words
+from closedform.explanation.building.many import Block, Many
 from closedform.explanation.document import Expansions, Grid, Inline, Maker, Picture
 from closedform.explanation.line import math_text
 from closedform.explanation.math import Math
@@ -191,7 +192,7 @@ class Pictures:
         """What each visible entry is made of; where that is much, only for the entries written out."""
         shape = self.line.quantity.shape
         written, _ = written_out(shape, self.line.limits)
-        reads = sum(1 for _ in self.line.entries.all_reads(written[-1]))
+        reads = sum(1 for _ in islice(self.line.entries.all_reads(written[-1]), _MOST_READS + 1))
         chosen = visible_entries(shape, self.line.limits) if reads <= _MOST_READS else written
         visible = {
             tensor: set(visible_entries(picture.shape, self.line.limits))
@@ -200,6 +201,9 @@ class Pictures:
         return {position: self._maker(position, visible) for position in chosen}
 
     def _maker(self, position: Position, visible: Mapping[str, set[Position]]) -> Maker:
+        blocks = self.line.entries.blocks(position)
+        if blocks is not None:
+            return self._maker_of_many(position, visible, blocks)
         window: dict[str, None] = {}
         weights: dict[str, None] = {}
         said: tuple[dict[str, None], dict[str, None]] = ({}, {})
@@ -213,7 +217,38 @@ class Pictures:
             if name:
                 (weights if is_weight else window)[name] = None
         name = self.line.writer.entry_name(self.line.quantity.name, position)
-        return Maker(name, tuple(window), tuple(weights), self.at(position), self._say(position, *said))
+        return Maker(
+            name, tuple(window), tuple(weights), self.at(position), self._say(position, *map(list, said))
+        )
+
+    def _maker_of_many(
+        self, position: Position, visible: Mapping[str, set[Position]], blocks: Sequence[Block]
+    ) -> Maker:
+        """What an entry of very many summands is made of: of what it reads only what is shown."""
+        entries = self.line.entries
+        lit: tuple[dict[str, None], dict[str, None]] = ({}, {})
+        said: tuple[list[tuple[int, Callable[[int], str]]], ...] = ([], [])
+        for block in blocks:
+            for access in block.reads:
+                part, is_weight = block.of(access), access.tensor in entries.weights
+                if not block.count:
+                    continue
+                said[is_weight].append((part.count, self._sayer(part, access)))
+                for place in sorted(visible.get(access.tensor, ())):
+                    if part.meets(access, place):
+                        lit[is_weight][entries.name_of(Read(access.tensor, place, True))] = None
+        for read in entries.outside_reads(position):
+            if read.is_inside:
+                is_weight = read.tensor in entries.weights
+                said[is_weight].append((1, partial(_one, entries.said(read))))
+                lit[is_weight][entries.name_of(read)] = None
+        name = self.line.writer.entry_name(self.line.quantity.name, position)
+        sayings = self._say(position, *map(Many, said))
+        return Maker(name, tuple(lit[0]), tuple(lit[1]), self.at(position), sayings)
+
+    def _sayer(self, block: Block, access: Access) -> Callable[[int], str]:
+        entries = self.line.entries
+        return lambda number: entries.said(entries.read(access, block.at(number)))
 
     def at(self, position: Position) -> str:
         """Where an entry stands: ``i = 1, j = 2``."""
@@ -221,15 +256,13 @@ class Pictures:
         kept = {i: k for i, k in names.items() if self.line.calculation.sizes.extent(i) > 1}
         return ", ".join(f"{index} = {k + self.line.writer.first}" for index, k in kept.items())
 
-    def _say(self, position: Position, read: Iterable[str], weighed: Iterable[str]) -> str:
+    def _say(self, position: Position, read: Sequence[str], weighed: Sequence[str]) -> str:
         value = self.line.values[self.line.quantity.name]
         said = math_text(self.line.writer.entry(self.line.quantity.name, position))
         if value is not None:
             said += f" = {math_text(self.line.writer.numeral(_plain(value[position])))}"
         parts = [
-            f"{what} {_listed(names)}"
-            for what, names in (("reads", list(read)), ("weights", list(weighed)))
-            if names
+            f"{what} {_listed(names)}" for what, names in (("reads", read), ("weights", weighed)) if names
         ]
         return f"{said}: {'; '.join(parts)}." if parts else f"{said}."
 
@@ -291,6 +324,10 @@ def shown_quantity(setting: Setting, quantity: Quantity) -> Shown:
 
 def _plain(number: object) -> Fraction | float:
     return number if isinstance(number, Fraction) else float(number)  # type: ignore[arg-type]
+
+
+def _one(name: str, _: int) -> str:
+    return name
 
 
 def _listed(names: Sequence[str]) -> str:
