@@ -368,6 +368,9 @@ def test_the_arithmetic_of_a_size_may_be_written_in_many_ways(tmp_path, arithmet
     assert check_sheet(read_worksheet(file)).right
 
 
+FEW = "Right when rounded to {}: give digits = {}, or write more digits."
+
+
 def test_decimals_are_right_to_the_digits_that_are_written(tmp_path):
     text = (WORKSHEETS / "e4.toml").read_text(encoding="utf-8")
     file = tmp_path / "s.toml"
@@ -375,7 +378,8 @@ def test_decimals_are_right_to_the_digits_that_are_written(tmp_path):
         file.write_text(text.replace("values = 0.6931", f"values = {digits}"), encoding="utf-8")
         verdict = check_sheet(read_worksheet(file))
         assert verdict["L"].right == right
-        assert verdict["L"].notes == (("Right to the digits that are written.",) if right else ())
+        notes = {True: "Right to the digits that are written.", "0.7": FEW.format("1 decimal", 1)}
+        assert verdict["L"].notes == tuple(filter(None, [notes.get(right or digits)]))
 
 
 # ---- ties

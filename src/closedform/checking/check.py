@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from closedform.checking.binding import check_names, claim_sizes, public_names, target_of, with_own_names
 from closedform.checking.cases import cases
 from closedform.checking.claims import ArrayClaim, Claim, FormulaClaim, FunctionClaim, read_claim
-from closedform.checking.compare import DOUBLE, EXACT, SINGLE, Tolerance
+from closedform.checking.compare import DOUBLE, EXACT, SINGLE, Tolerance, few_digits, is_digits
 from closedform.checking.expansion import Expansion, as_number
 from closedform.checking.given import Given, squeezed
 from closedform.checking.lines import Line
@@ -70,7 +70,7 @@ def check(
         The numbers for which an array is claimed, ``{"X": ..., "W": ..., "dY": ...}``; axes of length 1
         may be left out.  The targets of a loss are ``"T"``.
     digits
-        Decimals to which the claim was rounded.
+        Decimals to which the claim was rounded: of an array, or of the arrays in a solution.
     first_index
         From which number entries are counted in the verdict, 0 or 1; None takes 0 for a layer, and for a
         network what its claims show.
@@ -129,9 +129,7 @@ def check_layer(
 ) -> ClaimVerdict:
     """`check` of one layer or loss."""
     shape = None if input_shape is None else checked_shape(tuple(input_shape))
-    if digits is not None and (
-        isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15
-    ):
+    if digits is not None and not is_digits(digits):
         raise SettingError(f"digits must be a whole number from 0 to 15, got {digits!r}")
     if isinstance(first_index, bool) or first_index not in (0, 1):
         raise SettingError(f"first_index must be 0 or 1, got {first_index!r}")
@@ -158,7 +156,7 @@ def check_layer(
         case, said = judge(one, line, numbers, digits=digits, is_exact=is_exact)
         judged.append(case)
         notes = notes or said
-    return verdict_of(judged, notes, first_index)
+    return verdict_of(judged, notes, first_index, is_array=isinstance(read, ArrayClaim))
 
 
 def _target(layer: Layer, formula: Equation, wrt: str | None) -> str | None:
@@ -275,8 +273,10 @@ def _evaluated(claim: FormulaClaim, line: Line, arrays: Mapping[str, Array]) -> 
 # ---- the verdict
 
 
-def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), first_index: int = 0) -> ClaimVerdict:
-    """The verdict on one claim that was judged at one size or several."""
+def verdict_of(
+    judged: Sequence[Judged], notes: tuple[str, ...] = (), first_index: int = 0, is_array: bool = False
+) -> ClaimVerdict:
+    """The verdict on one claim that was judged at one size or several, or on an array."""
     wrong = [case for case in judged if not case.is_right]
     first = min(wrong or judged, key=lambda case: case.given.size)
     expected = text(first.line.equation)
@@ -303,6 +303,8 @@ def verdict_of(judged: Sequence[Judged], notes: tuple[str, ...] = (), first_inde
         return ClaimVerdict(False, mistakes, name, **common)
     differs = ~first.tolerance.agrees(first.given, first.expected, first.filled)
     entries = _entries(first, differs, first_index)
+    if is_array and not mistakes and first.tolerance.digits is None:
+        common["notes"] = (*notes, *filter(None, [few_digits(_decimals(first, differs))]))
     return ClaimVerdict(False, mistakes, name, entries, differing=int(differs.sum()), **common)
 
 
@@ -328,6 +330,14 @@ def _entries(case: Judged, differs: Array, first_index: int) -> tuple[Entry, ...
         index = tuple(position + first_index for position in place)
         found.append(Entry(index, _shown(case.given[place]), expected, written))
     return tuple(found)
+
+
+def _decimals(case: Judged, differs: Array) -> Iterator[tuple[str, float, float, bool]]:
+    """The entries that may have been rounded, with how they are written."""
+    for place in map(tuple, np.argwhere(case.filled).tolist()):
+        given = float(case.given[place])
+        if differs[place] or not given.is_integer():
+            yield f"{given!r}", given, float(case.expected[place]), bool(differs[place])
 
 
 def _shown(value: Any) -> Any:

@@ -7,6 +7,9 @@ out in float64), float64 to 1e-6 of the largest magnitude that is expected, floa
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 EXACT, DOUBLE, SINGLE = 1e-12, 1e-6, 1e-4
+MOST_DIGITS = 15
+_SIGNIFICANT = 4
 
 
 @dataclass(frozen=True)
@@ -49,3 +54,37 @@ class Tolerance:
         if filled is not None:
             close |= ~filled
         return np.asarray(close, bool)
+
+
+def is_digits(digits: object) -> bool:
+    """Whether this is a number of decimals."""
+    return isinstance(digits, int) and not isinstance(digits, bool) and 0 <= digits <= MOST_DIGITS
+
+
+def few_digits(entries: Iterable[tuple[str, float, float, bool]]) -> str:
+    """What is said where entries differ only because they have few digits; empty where they do not.
+
+    Parameters
+    ----------
+    entries
+        Of each entry that is a decimal: how it is written, its value, what is right, and whether it differs.
+    """
+    agreeing = MOST_DIGITS
+    for written, given, right, differs in entries:
+        if not (math.isfinite(given) and math.isfinite(right)):
+            return ""
+        decimals = re.search(r"\.(\d+)$", written)
+        off = abs(given - right)
+        near = [0.5 * 10.0 ** -len(decimals[1])] if decimals else []
+        if right:
+            near.append(0.5 * 10.0 ** (math.floor(math.log10(abs(right))) + 1 - _SIGNIFICANT))
+        if differs and off > max(near, default=0.0) * (1 + 1e-9):
+            return ""
+        if off:
+            agreeing = min(agreeing, math.floor(-math.log10(2 * off) + 1e-9))
+    if agreeing < 1:
+        return f"Right when rounded to {_SIGNIFICANT} digits: write more digits."
+    return (
+        f"Right when rounded to {agreeing} {'decimal' if agreeing == 1 else 'decimals'}: "
+        f"give digits = {agreeing}, or write more digits."
+    )

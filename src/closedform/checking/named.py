@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from closedform.architecture import Architecture
+from closedform.checking.compare import MOST_DIGITS, is_digits
 from closedform.checking.sheet import check_sheet
 from closedform.checking.sheet_verdict import SheetVerdict
 from closedform.errors import SettingError
@@ -20,6 +21,7 @@ from closedform.solution.lone import architecture_of
 from closedform.solution.numbers import batch_of, exact_number, given_array
 from closedform.worksheet.claims import Claim
 from closedform.worksheet.reading import read_claims
+from closedform.worksheet.rounding import rounded_to
 from closedform.worksheet.sheet import Worksheet
 from closedform.worksheet.symbols import Symbols
 
@@ -39,6 +41,7 @@ def check_claims(
     names: Mapping[str, str] | None = None,
     learning_rate: Fraction | float | str | None = None,
     first_index: int | None = None,
+    digits: int | None = None,
     title: str = "solution",
 ) -> SheetVerdict:
     """Mark a solution of a whole network: what it states, in its order.
@@ -63,6 +66,8 @@ def check_claims(
     first_index
         From which number entries are counted in symbols and in the verdict; None takes 1, or 0 where the
         claims can only be read so.
+    digits
+        Decimals to which decimals and floats in the claims were rounded.
     title
         What the verdict is called.
 
@@ -93,6 +98,10 @@ def check_claims(
     tables, functions = _tables(claims)
     symbols, read, note = read_claims(tables, lambda first: Symbols(solution, first), first_index)
     read = tuple(_with_function(claim, functions) for claim in read)
+    if digits is not None:
+        if not is_digits(digits):
+            raise SettingError(f"digits must be a whole number from 0 to {MOST_DIGITS}, got {digits!r}")
+        read = rounded_to(digits, read)
     return check_sheet(
         Worksheet(title, architecture, solution, given, read, symbols.first_index, index_note=note)
     )
@@ -105,7 +114,6 @@ def check_network(
     input_shape: Sequence[int] | None = None,
     *,
     arrays: Mapping[str, Any] | None = None,
-    digits: int | None = None,
     **numbers: Any,
 ) -> SheetVerdict:
     """`closedform.check` of a network: one claim, or several by name.
@@ -117,10 +125,8 @@ def check_network(
     """
     if not isinstance(of, Architecture | Layer) and not hasattr(of, "architecture"):
         raise SettingError(f"of must be a layer, a loss or a network, got {type(of).__name__}")
-    if arrays is not None or digits is not None:
-        word = "arrays" if arrays is not None else "digits"
-        mend = "pass x, weights and y or dy" if arrays is not None else "write decimals as texts, '0.69'"
-        raise SettingError(f"{word} belongs to a layer; for a network {mend}")
+    if arrays is not None:
+        raise SettingError("arrays belongs to a layer; for a network pass x, weights and y or dy")
     if isinstance(claim, Mapping):
         if wrt is not None:
             raise SettingError("wrt belongs to a single claim: the claims of a dict are named by its keys")

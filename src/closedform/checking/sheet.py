@@ -275,6 +275,8 @@ class _Marking:
             if found is not None:
                 notes.append(f"It carries forward what is wrong in {' and '.join(self._names(follows))} too.")
         self._keep(claim, keys, cases, found)
+        if found is None and keys[0] == 0:
+            notes += entries.few_digits()
         if found is not None:
             common["mistakes"] = found.mistakes
             common["where"] = found.where if found.where != claim.quantity else ""

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from closedform.checking.blame import Case
+from closedform.checking.compare import few_digits
 from closedform.checking.sheet_verdict import Cell, WrongEntry
 from closedform.checking.writing import Writer
 from closedform.worksheet.axes import Place
 from closedform.worksheet.claims import Claim
+from closedform.worksheet.rounding import is_decimal
 
 _MOST_CELLS = 400
 
@@ -42,6 +44,20 @@ class Entries:
             if expected is not None and case.stated.is_rounded(case.axes.to_sheet(expected)):
                 return ("Right to the digits that are written.",)
         return ()
+
+    def few_digits(self) -> tuple[str, ...]:
+        """What is said where decimals differ only because few digits are written."""
+        case = self.cases[0]
+        expected = case.base[case.target]
+        if self.claim.kind != "values" or expected is None:
+            return ()
+        differs, right, found = _differing(case), case.axes.to_sheet(expected), []
+        for place, entry in self.claim.entries.items():
+            if is_decimal(entry) and entry.number is not None:
+                found.append((entry.text, float(entry.number), float(right[place]), bool(differs[place])))
+            elif differs[place]:
+                return ()
+        return tuple(filter(None, [few_digits(found)]))
 
     def wrong(self) -> tuple[WrongEntry, ...]:
         """The entries that differ at any set of numbers."""

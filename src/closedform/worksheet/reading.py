@@ -22,6 +22,7 @@ from closedform.solution.numbers import batch_of, exact_number, given_array, num
 from closedform.worksheet.axes import Channels
 from closedform.worksheet.claims import Claim, as_objects, claim_from_table
 from closedform.worksheet.order import check_order
+from closedform.worksheet.rounding import rounded_to
 from closedform.worksheet.sheet import Worksheet
 from closedform.worksheet.symbols import Part, Symbols
 
@@ -39,7 +40,7 @@ _TABLES = (
     "training",
     "claim",
 )
-_SHEET = ("title", "about", "first_index", "channels", "batch", "wrt", "layer")
+_SHEET = ("title", "about", "first_index", "channels", "batch", "wrt", "layer", "digits")
 _LARGEST_BATCH = 1 << 12
 
 
@@ -91,6 +92,9 @@ def worksheet_from_dict(values: Mapping[str, Any], title: str) -> Worksheet:
 
     first = _first_index(sheet)
     symbols, claims, note = read_claims(_claims(values), symbols_from, first)
+    digits = _digits(sheet)
+    if digits is not None:
+        claims = rounded_to(digits, claims)
     return Worksheet(
         title=_text(sheet, "title", title),
         architecture=architecture,
@@ -187,6 +191,16 @@ def _first_index(sheet: Mapping[str, Any]) -> int | None:
     if isinstance(first, bool) or first not in (0, 1):
         raise FileError(f"[sheet]: first_index must be 0 or 1, got {first!r:.60}")
     return int(first)
+
+
+def _digits(sheet: Mapping[str, Any]) -> int | None:
+    """The decimals to which the claims are rounded, where the sheet says it."""
+    digits = sheet.get("digits")
+    if digits is not None and (
+        isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15
+    ):
+        raise FileError(f"[sheet]: digits must be a whole number from 0 to 15, got {digits!r:.60}")
+    return digits
 
 
 def _channels(sheet: Mapping[str, Any]) -> Channels:
