@@ -441,6 +441,57 @@ def test_a_formula_may_call_quantities_by_their_keys():
         check_c4(claims)
 
 
+# ---- numbers that are put in
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"y": "(10+3+9+18)/4"},
+        {"y": "4+6"},
+        {"y": "(40)/4"},
+        {"y": "1/4*10+1/4*3+1/4*9+1/4*18"},
+        {"y": "sqrt(100)"},
+        {"O": [["0*2+3*3+1*3-2*1", None], [None, None]]},
+        {"O": [["3*X12 + X21 - 2*X22", None], [None, None]]},
+    ],
+    ids=str,
+)
+def test_numbers_may_be_put_in(claims):
+    assert check_c4(claims).right
+
+
+def test_numbers_beside_symbols_are_judged_at_the_sheets_numbers():
+    verdict = check_c4({"O": [["3*X12 + X21 - 2*X22", "F12*X13"], ["?", "?"]]})
+    assert [(entry.index, entry.given) for entry in verdict.entries] == [((1, 2), "F12*X13")]
+    verdict = check_c4({"O": [["3*X12 + X21 - 2*X22", "?"], ["?", "?"]]})
+    assert verdict["O"].notes == ("Numbers stand in it beside symbols: it is right at the sheet's numbers.",)
+
+
+def test_symbols_alone_that_are_right_by_chance_are_wrong():
+    verdict = check_c4({"O": [["X31*X11 + X11", "?"], ["?", "?"]]})  # 4·2 + 2 = 10
+    assert not verdict.right
+
+
+def test_decimals_of_python_are_numbers():
+    assert check_c4({"dO": [[Decimal("0.25")] * 2] * 2}).right
+
+
+def test_a_number_cannot_be_judged_without_numbers():
+    net = cf.Architecture((cf.Conv2d(1, 2, bias=False), cf.GlobalAvgPool2d()), input_shape=(1, 3, 3))
+    with pytest.raises(cf.DataError) as caught:
+        check_claims({"P": 10}, net)
+    assert str(caught.value) == (
+        "claim 1 (P): a number can be judged only at the sheet's numbers: give X and W, or write the entry "
+        "in symbols"
+    )
+    assert check_claims({"dZ": [["1/4", "1/4"], ["1/4", "1/4"]]}, net).right
+
+
+def test_a_function_is_judged_at_the_numbers_that_are_given():
+    assert check_c4({"O": lambda X: np.array([[10, 3], [9, 18]])}).right
+
+
 # ---- malformed claims from Python
 
 MALFORMED = [

@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational, Real
 from typing import Any
@@ -29,11 +29,11 @@ from closedform.formula.extents import Shape
 from closedform.formula.syntax import parse
 from closedform.formula.tree import Equation
 from closedform.layers.base import shape_text
+from closedform.solution.numbers import exact_number, plain
 
 Array = npt.NDArray[Any]
 
 _NOT_FILLED = ("", "?", "_", "…", "...")
-_NUMBER = re.compile(r"[+-]?(\d{1,60}/\d{1,60}|\d{1,60}(\.\d{0,60})?|\.\d{1,60})")
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,15 @@ def _entry(value: object, name: str, place: tuple[int, ...]) -> Fraction | float
         written = value.strip().replace("−", "-")
         if written in _NOT_FILLED:
             return None
-        if _NUMBER.fullmatch(written) and not re.search(r"/0+$", written):
-            return Fraction(written)
+        read = exact_number(written)
+        if read is not None:
+            return read
+    elif isinstance(value, Decimal):
+        if value.is_nan():
+            return None
+        exact = exact_number(value)
+        if exact is not None:
+            return exact
     elif isinstance(value, bool | np.bool_):
         pass
     elif isinstance(value, Rational | np.integer):
@@ -215,7 +222,7 @@ def _entry(value: object, name: str, place: tuple[int, ...]) -> Fraction | float
     elif isinstance(value, Real | np.floating):
         return float(value)
     where = f" at {list(place)}" if place else ""
-    shown = repr(value)[:60]
+    shown = plain(value)[:60]
     raise DataError(
         f'{name} is {shown}{where}: an entry is a number, a fraction such as "9/4", or None where nothing is '
         f"filled in"

@@ -94,7 +94,7 @@ def check_claims(
         raise SettingError(f"learning_rate must be a number above 0, got {learning_rate!r}")
     batch = 1 if x is None else batch_of(x, architecture.input_shape)
     solution = Solution(architecture, batch, names, None, rate)
-    given = _given(solution, x, weights, y, dy)
+    given = _given(solution, x, weights, y, dy, 1 if first_index is None else first_index)
     tables, functions = _tables(claims)
     symbols, read, note = read_claims(tables, lambda first: Symbols(solution, first), first_index)
     read = tuple(_with_function(claim, functions) for claim in read)
@@ -163,31 +163,37 @@ def _shape_of(x: Any, layer: Layer) -> tuple[int, ...]:
     return (1,) * (rank - len(shape)) + tuple(shape)
 
 
-def _given(solution: Solution, x: Any, weights: Mapping[str, Any] | None, y: Any, dy: Any) -> dict[str, Any]:
+def _given(
+    solution: Solution, x: Any, weights: Mapping[str, Any] | None, y: Any, dy: Any, first_index: int
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
+
+    def read(quantity: Quantity, array: Any) -> Any:
+        return given_array(solution, quantity, array, first_index=first_index)
+
     if x is not None:
-        found[solution.input] = given_array(solution, solution[solution.input], x)
+        found[solution.input] = read(solution[solution.input], x)
     if weights is not None and not isinstance(weights, Mapping):
         raise SettingError(f"weights must be a dict of arrays by name or key, got {type(weights).__name__}")
     for key, value in (weights or {}).items():
         quantity = _parameter(solution, key)
         if quantity.role not in ("parameter", "given"):
             raise SettingError(f"weights: {key} is no parameter of the network")
-        found[quantity.name] = given_array(solution, quantity, value)
+        found[quantity.name] = read(quantity, value)
     loss = solution.architecture.loss
     if y is not None:
         if loss is None:
             raise SettingError("y needs a loss: give the network one, or pass dy, the gradient in its output")
         target = solution[solution.names["target"]]
-        found[target.name] = given_array(solution, target, y)
+        found[target.name] = read(target, y)
     upstream = "d" + solution.output
     if dy is not None:
         if loss is not None:
             raise SettingError("dy follows from the loss: pass y")
-        found[upstream] = given_array(solution, solution[upstream], dy)
+        found[upstream] = read(solution[upstream], dy)
     elif solution.is_output_differentiated:
         shape = solution[upstream].shape
-        found[upstream] = given_array(solution, solution[upstream], _ones(shape))
+        found[upstream] = read(solution[upstream], _ones(shape))
     return found
 
 

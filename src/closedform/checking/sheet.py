@@ -12,6 +12,7 @@ import numpy.typing as npt
 from closedform.checking.bases import STANDARD, Base, Convention, Numbers, one_hot
 from closedform.checking.blame import Blame, Case, blame, of_other_shape
 from closedform.checking.conventions import followed
+from closedform.checking.put_in import check_constants, without_mixed
 from closedform.checking.sheet_entries import Entries
 from closedform.checking.sheet_verdict import SheetVerdict, StepVerdict, WrongEntry
 from closedform.checking.sizes import judged_size, size_text
@@ -190,6 +191,8 @@ class _Marking:
         own = [0] if self._base(0)[claim.quantity] is not None else []
         if claim.gradient_of is not None:
             own = [0] if self._with_upstream(claim, self._base(0))[claim.quantity] is not None else []
+        if claim.function is not None and own:
+            return own
         if claim.kind in ("formula", "function"):
             return [*own, _FREE, _FREE + 1, _FREE + 2]
         if not own:
@@ -219,6 +222,9 @@ class _Marking:
                 cases.append(Case(base, said, axes, claim.quantity))
         if not cases:
             raise ShapeError(f"claim {claim.number} ({claim.of}): there are no numbers to judge it at")
+        if keys[0] != 0:
+            check_constants(claim, cases, self.worksheet)
+        cases, mixed = without_mixed(claim, cases) if keys[0] == 0 else (cases, ())
         writer = Writer(self.symbols, self.solution)
         entries = Entries(claim, cases, writer, not self.convention.is_flipped)
         count = int(cases[0].stated.filled.sum())
@@ -232,7 +238,7 @@ class _Marking:
         if claim.index_base is not None:
             return self._of_other_indices(claim, common)
         if all(case.is_right for case in cases):
-            notes = _notes(claim, entries.rounding())
+            notes = _notes(claim, (*mixed, *entries.rounding()))
             cells = entries.cells(cases[0])
             return StepVerdict(status="right", notes=notes, cells=cells, **common)
         tie = self._by_ties(claim, cases)
@@ -241,7 +247,10 @@ class _Marking:
                 self._accept(key, claim, case)
             cells = entries.cells(cases[0], is_right=True)
             return StepVerdict(status="right", notes=_notes(claim, (tie,)), cells=cells, **common)
-        return self._wrong(claim, keys, cases, common, entries)
+        found = self._wrong(claim, keys, cases, common, entries)
+        if claim.mixed and keys[0] == 0 and found.status == "wrong" and not found.mistakes:
+            return self._wrong(claim, keys[:1], cases[:1], common, entries)
+        return found
 
     def _wrong(
         self,

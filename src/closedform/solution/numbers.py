@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
+from datetime import date, time
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational, Real
@@ -22,10 +24,14 @@ Array = NDArray[Any]
 
 _DIGITS = 100
 _LARGEST = 10**_DIGITS
-_QUOTIENT = re.compile(r"[+\-−]?\d{1,60}(/[1-9]\d{0,59}|\.\d{1,60})?")
+_NUMBER = re.compile(
+    r"(?P<sign>[+\-]?)\s*(?:(?P<decimal>(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][+\-]?\d{1,2})?)"
+    r"|(?:(?P<whole>\d{1,60})\s+)?(?P<quotient>\d{1,60}/0*[1-9]\d{0,59}))",
+    re.ASCII,
+)
 
 
-def numbers(values: Any, what: str, exact: bool = True) -> Array:
+def numbers(values: Any, what: str, exact: bool = True, first_index: int = 0) -> Array:
     """An array of fractions, or of float64 where a number is not exact.
 
     Whole numbers, fractions, decimals and texts such as ``"9/4"`` or ``"0.1"`` are exact; so are floats that
@@ -39,6 +45,8 @@ def numbers(values: Any, what: str, exact: bool = True) -> Array:
         What it is called in messages.
     exact
         Whether exact numbers stay fractions.
+    first_index
+        From which number a message counts entries.
 
     Raises
     ------
@@ -56,24 +64,14 @@ def numbers(values: Any, what: str, exact: bool = True) -> Array:
     for place in np.ndindex(array.shape):
         number = exact_number(array[place])
         if number is None:
-            where = f" at {list(place)}" if place else ""
-            got = str(array[place]) if isinstance(array[place], Decimal) else repr(array[place])
+            where = f" at {[number + first_index for number in place]}" if place else ""
+            got = plain(array[place])
             raise DataError(f"{what}{where} must be a finite number, or a text such as '9/4', got {got:.60}")
         inexact = inexact or isinstance(number, float)
         found[place] = number
     if not inexact:
         return found
     return found.astype(np.float64)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _shown(labels: Array) -> str:
-    """Some labels for a message."""
-    listed = [str(label) for label in labels.ravel()[:6]]
-    return ", ".join([*listed, "…"] if labels.size > len(listed) else listed)
 
 
 def _object_array(values: Any, what: str) -> Array:
@@ -100,8 +98,7 @@ def exact_number(value: Any) -> Fraction | float | None:
     None for what is no finite number, and for one of more than a hundred digits.
     """
     if isinstance(value, str):
-        text = value.strip()
-        return Fraction(text.replace("−", "-")) if _QUOTIENT.fullmatch(text) else None
+        return _read(value)
     if isinstance(value, Decimal):
         digits = len(value.as_tuple().digits) + abs(value.adjusted()) if value.is_finite() else _DIGITS
         return Fraction(value) if digits < _DIGITS else None
@@ -114,6 +111,44 @@ def exact_number(value: Any) -> Fraction | float | None:
     if not math.isfinite(number):
         return None
     return Fraction(int(number)) if isinstance(value, float) and number == int(number) else number
+
+
+def _read(text: str) -> Fraction | None:
+    """``9/4``, ``0.75``, ``.75``, ``1e-3``, ``2 1/4``, ``½``."""
+    match = _NUMBER.fullmatch(plain_signs(text, " {}").strip())
+    if match is None:
+        return None
+    if match["decimal"] is not None:
+        size = Fraction(match["decimal"])
+    else:
+        size = Fraction(match["quotient"]) + int(match["whole"] or 0)
+    return -size if match["sign"] == "-" else size
+
+
+def plain_signs(text: str, fraction: str = "{}") -> str:
+    """A text with the keyboard's minus for the typographic one, and ``1/2`` for ``½``, put into a pattern."""
+    found = ""
+    for sign in text:
+        if unicodedata.decomposition(sign).startswith("<fraction>"):
+            found += fraction.format(unicodedata.normalize("NFKC", sign).replace("\u2044", "/"))
+        else:
+            found += "-" if sign in "−–" else sign
+    return found
+
+
+def plain(value: Any) -> str:
+    """A value for a message, as a file or a reader writes it: ``1/2``, ``2026-01-01``, ``'two'``."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(plain, value))}]"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {plain(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, Decimal | Fraction | date | time):
+        return str(value)
+    return repr(value)
 
 
 def fitted(array: Array, shape: Shape, what: str, also: tuple[Shape, ...] = ()) -> Array:
@@ -147,7 +182,9 @@ def batch_of(x: Any, input_shape: Shape) -> int:
     return 1
 
 
-def given_array(solution: Solution, quantity: Quantity, values: Any, exact: bool = True) -> Array:
+def given_array(
+    solution: Solution, quantity: Quantity, values: Any, exact: bool = True, first_index: int = 0
+) -> Array:
     """What the reader gives for a quantity, in the formula's shape.
 
     Targets of a classifying loss may be labels (N,).
@@ -162,12 +199,16 @@ def given_array(solution: Solution, quantity: Quantity, values: Any, exact: bool
     what = quantity.name if quantity.name == quantity.key else f"{quantity.name} ({quantity.key})"
     loss = solution.architecture.loss
     if quantity.role == "target" and loss is not None:
-        array = numbers(values, what, exact)
+        array = numbers(values, what, exact, first_index)
         if array.size == math.prod(quantity.shape):
             return fitted(array, quantity.shape, what)
         labels = array.ravel() if array.size == solution.batch else array
-        if any(label != int(label) for label in labels.ravel()):
-            raise DataError(f"{what} must be labels, whole numbers from 0, got {_shown(labels)}")
+        classes = max(2, quantity.shape[1]) if labels.shape == (solution.batch,) else 0
+        for place, label in enumerate(labels.ravel(), first_index):
+            if label != int(label):
+                raise DataError(f"{what} at [{place}] must be a label, a whole number from 0, got {label}")
+            if first_index and classes and not 0 <= label < classes:
+                raise DataError(f"{what} at [{place}] must be a label from 0 to {classes - 1}, got {label}")
         one_hot = loss.targets(
             np.array([int(label) for label in labels]), solution.batch, quantity.shape[1:], np.dtype(float)
         )
@@ -175,4 +216,4 @@ def given_array(solution: Solution, quantity: Quantity, values: Any, exact: bool
     also: tuple[Shape, ...] = ()
     if quantity.role == "parameter" and quantity.layer is not None:
         also = (solution.architecture.layers[quantity.layer].stored_shape(quantity.shape),)
-    return fitted(numbers(values, what, exact), quantity.shape, what, also)
+    return fitted(numbers(values, what, exact, first_index), quantity.shape, what, also)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from closedform.architecture import nearest
 from closedform.errors import DataError, FormulaError, ShapeError
-from closedform.formula.extents import Shape
+from closedform.formula.extents import Shape, solve
 from closedform.formula.syntax import parse
-from closedform.formula.tree import Access, Equation, replace_access
+from closedform.formula.tree import Access, Equation, Number, replace_access, walk
 from closedform.layers.base import shape_text
-from closedform.solution.numbers import exact_number
+from closedform.solution.exact import value_of
+from closedform.solution.numbers import exact_number, plain
 from closedform.worksheet.axes import Place
 from closedform.worksheet.symbols import Part, Symbols
 
@@ -110,6 +111,15 @@ class Claim:
     index_base: int | None = None
 
     @cached_property
+    def mixed(self) -> frozenset[Place]:
+        """The entries in which numbers stand beside symbols."""
+        return frozenset(
+            place
+            for place, entry in self.entries.items()
+            if entry.equation is not None and any(isinstance(n, Number) for n in walk(entry.equation.right))
+        )
+
+    @cached_property
     def is_symbolic(self) -> bool:
         """Whether an entry is written in symbols."""
         return any(entry.equation is not None for entry in self.entries.values())
@@ -193,7 +203,7 @@ def _with_values(base: Claim, values: Any, part: Part, where: str, symbols: Symb
     ShapeError
         For another number of axes.
     """
-    array = as_objects(values, where)
+    array = as_objects(values, where, symbols.first_index)
     place = part.place
     shape = symbols.axes(part.quantity).written_shape[len(place) :]
     given = tuple(n for n in array.shape if n != 1)
@@ -222,8 +232,13 @@ def at(place: Place, where: str, symbols: Symbols) -> str:
     return f"{where}: entry [{numbers}]" if place else where
 
 
-def as_objects(values: Any, where: str) -> Array:
+def as_objects(values: Any, where: str, first_index: int = 1) -> Array:
     """Nested lists as an array of what they hold.
+
+    Parameters
+    ----------
+    first_index
+        From which number a message counts rows.
 
     Raises
     ------
@@ -231,17 +246,22 @@ def as_objects(values: Any, where: str) -> Array:
         Where rows have different lengths.
     """
 
-    def shape_of(value: Any, depth: int = 0) -> Shape:
+    def shape_of(value: Any, place: Place = ()) -> Shape:
         if not isinstance(value, list | tuple):
             return ()
-        if depth > 8:
+        if len(place) > 8:
             raise DataError(f"{where}: is nested too deep for an array")
         if not value:
             raise DataError(f"{where}: a row is empty")
-        inner = {shape_of(item, depth + 1) for item in value}
-        if len(inner) > 1:
-            raise DataError(f"{where}: must be one array, got rows of different lengths: make them alike")
-        return len(value), *inner.pop()
+        inner = [shape_of(item, (*place, number)) for number, item in enumerate(value, first_index)]
+        for number, shape in enumerate(inner, first_index):
+            if shape != inner[0]:
+                one, other = [*place, first_index], [*place, number]
+                raise DataError(
+                    f"{where}: must be one array, but row {_row(other)} has {_length(shape)} and row "
+                    f"{_row(one)} has {_length(inner[0])}: make them alike"
+                )
+        return len(value), *inner[0]
 
     if isinstance(values, np.ndarray):
         flat = np.empty(values.size, object)
@@ -255,6 +275,16 @@ def as_objects(values: Any, where: str) -> Array:
             item = item[number]
         found[place] = item
     return found
+
+
+def _row(place: list[int]) -> str:
+    return str(place[0]) if len(place) == 1 else f"[{','.join(map(str, place))}]"
+
+
+def _length(shape: Shape) -> str:
+    if not shape:
+        return "no entries of its own"
+    return " × ".join(map(str, shape)) + (" entry" if shape == (1,) else " entries")
 
 
 def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
@@ -275,13 +305,23 @@ def claimed(value: Any, where: str, symbols: Symbols) -> Claimed:
         return Claimed(f"{float(value)}", float(value))  # stated, and wrong
     if not isinstance(value, str):
         raise DataError(
-            f"{where} must be a finite number, or a text such as '9/4' or 'x11 + x12', got {value!r:.60}"
+            f"{where} must be a finite number, or a text such as '9/4' or 'x11 + x12', got {plain(value):.60}"
         )
     try:
         equation = symbols.read(value)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
+    if not equation.tensors and not equation.settings:
+        return Claimed(value.strip(), _worked_out(equation, value, where))
     return Claimed(value.strip(), None, equation)
+
+
+def _worked_out(equation: Equation, text: str, where: str) -> Fraction | float:
+    """The value of arithmetic: ``(10+3+9+18)/4``."""
+    found = value_of(equation, {}, solve(equation, {}))[()]
+    if not np.isfinite(float(found)):
+        raise DataError(f"{where}: {text.strip()!r:.80} is no finite number")
+    return found if isinstance(found, Fraction) else float(found)
 
 
 def _rounding(text: str, value: Any) -> Fraction | float:
@@ -308,7 +348,7 @@ def _named_entries(
 ) -> dict[Place, Claimed]:
     if not isinstance(table, Mapping) or not table:
         raise DataError(
-            f'{where}: entries must be a table, as in entries = {{ "1,2" = "13/4" }}, got {table!r:.60}'
+            f'{where}: entries must be a table, as in entries = {{ "1,2" = "13/4" }}, got {plain(table):.60}'
         )
     shape = symbols.axes(part.quantity).written_shape[len(place) :]
     found: dict[Place, Claimed] = {}
@@ -336,7 +376,9 @@ def read_formula(value: Any, part: Part, where: str, symbols: Symbols) -> Equati
         Where it cannot be read, with a caret under the place.
     """
     if not isinstance(value, str):
-        raise DataError(f'{where}: formula must be a text, as in formula = "dW[u,v] = …", got {value!r:.60}')
+        raise DataError(
+            f'{where}: formula must be a text, as in formula = "dW[u,v] = …", got {plain(value):.60}'
+        )
     try:
         equation = parse(symbols.with_numbers(value))
     except FormulaError as error:
@@ -376,14 +418,14 @@ def _size(value: Any, where: str) -> Shape:
     extents = value if isinstance(value, list | tuple) else [value]
     if not extents or not all(_is_whole(extent) and extent > 0 for extent in extents):
         raise DataError(
-            f"{where}: size must be whole numbers from 1, as in size = [14, 14, 16], got {value!r:.60}"
+            f"{where}: size must be whole numbers from 1, as in size = [14, 14, 16], got {plain(value):.60}"
         )
     return tuple(int(extent) for extent in extents)
 
 
 def _count(value: Any, where: str) -> int:
     if not _is_whole(value) or value < 0:
-        raise DataError(f"{where}: count must be a whole number, as in count = 25088, got {value!r:.60}")
+        raise DataError(f"{where}: count must be a whole number, as in count = 25088, got {plain(value):.60}")
     return int(value)
 
 
@@ -394,5 +436,5 @@ def _is_whole(value: Any) -> bool:
 def _text(table: Mapping[str, Any], key: str, where: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise DataError(f"{where}: {key} must be a text, got {value!r:.60}")
+        raise DataError(f"{where}: {key} must be a text, got {plain(value):.60}")
     return value

@@ -18,7 +18,7 @@ from closedform.errors import ClosedformError, DataError, FileError, ShapeError
 from closedform.files import PathLike, short, toml_values
 from closedform.layers.base import shape_text
 from closedform.solution import Quantity, Solution
-from closedform.solution.numbers import batch_of, exact_number, given_array, numbers
+from closedform.solution.numbers import batch_of, exact_number, given_array, numbers, plain
 from closedform.worksheet.axes import Channels
 from closedform.worksheet.claims import Claim, as_objects, claim_from_table
 from closedform.worksheet.order import check_order
@@ -77,7 +77,8 @@ def worksheet_from_dict(values: Mapping[str, Any], title: str) -> Worksheet:
     channels = _channels(sheet)
     network = {key: values[key] for key in ("network", "layer") if key in values}
     architecture = Architecture.from_dict(_plain(network))
-    x = _input(values, architecture)
+    first = _first_index(sheet)
+    x = _input(values, 1 if first is None else first)
     solution = Solution(
         architecture,
         _batch(sheet, x, architecture, channels),
@@ -90,7 +91,6 @@ def worksheet_from_dict(values: Mapping[str, Any], title: str) -> Worksheet:
     def symbols_from(first: int) -> Symbols:
         return Symbols(solution, first, channels, _parts(texts, solution, first, channels))
 
-    first = _first_index(sheet)
     symbols, claims, note = read_claims(_claims(values), symbols_from, first)
     digits = _digits(sheet)
     if digits is not None:
@@ -189,7 +189,7 @@ def _first_index(sheet: Mapping[str, Any]) -> int | None:
     if first is None:
         return None
     if isinstance(first, bool) or first not in (0, 1):
-        raise FileError(f"[sheet]: first_index must be 0 or 1, got {first!r:.60}")
+        raise FileError(f"[sheet]: first_index must be 0 or 1, got {plain(first):.60}")
     return int(first)
 
 
@@ -206,7 +206,7 @@ def _digits(sheet: Mapping[str, Any]) -> int | None:
 def _channels(sheet: Mapping[str, Any]) -> Channels:
     channels: Any = sheet.get("channels", "first")
     if channels not in ("first", "last"):
-        raise FileError(f"[sheet]: channels must be 'first' or 'last', got {channels!r:.60}")
+        raise FileError(f"[sheet]: channels must be 'first' or 'last', got {plain(channels):.60}")
     return channels  # type: ignore[no-any-return]
 
 
@@ -216,7 +216,7 @@ def _wrt(sheet: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     words = [wrt] if isinstance(wrt, str) else wrt
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        raise FileError(f'[sheet]: wrt must be names, as in wrt = ["W1", "b1"], got {wrt!r:.60}')
+        raise FileError(f'[sheet]: wrt must be names, as in wrt = ["W1", "b1"], got {plain(wrt):.60}')
     return tuple(words)
 
 
@@ -224,7 +224,7 @@ def _layer(sheet: Mapping[str, Any], architecture: Architecture) -> str | None:
     layer = sheet.get("layer")
     if layer is not None and layer not in architecture.labels:
         raise FileError(
-            f"[sheet]: there is no layer {layer!r:.60}; {nearest(str(layer), architecture.labels)}"
+            f"[sheet]: there is no layer {plain(layer):.60}; {nearest(str(layer), architecture.labels)}"
         )
     return layer
 
@@ -232,7 +232,7 @@ def _layer(sheet: Mapping[str, Any], architecture: Architecture) -> str | None:
 def _batch(sheet: Mapping[str, Any], x: Any, architecture: Architecture, channels: Channels) -> int:
     batch = sheet.get("batch")
     if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise FileError(f"[sheet]: batch must be a whole number from 1, got {batch!r:.60}")
+        raise FileError(f"[sheet]: batch must be a whole number from 1, got {plain(batch):.60}")
     if batch is not None and batch > _LARGEST_BATCH:
         raise FileError(f"[sheet]: batch must be at most {_LARGEST_BATCH}, got {batch}")
     if x is None:
@@ -275,7 +275,8 @@ def _part_texts(values: Mapping[str, Any], solution: Solution) -> dict[str, tupl
         match = re.fullmatch(r"\s*([\w.]+)\s*\[([^\][]*)\]\s*", text) if isinstance(text, str) else None
         if match is None:
             raise FileError(
-                f'[parts]: {name} must be a part of a quantity, as in {name} = "W[1,1]", got {text!r:.60}'
+                f'[parts]: {name} must be a part of a quantity, as in {name} = "W[1,1]", '
+                f"got {plain(text):.60}"
             )
         found[name] = (match[1], match[2])
     return found
@@ -306,12 +307,16 @@ def _parts(
 # ---- numbers
 
 
-def _input(values: Mapping[str, Any], architecture: Architecture) -> Any:
+def _input(values: Mapping[str, Any], first_index: int) -> Any:
     """The input's array as it stands in the file."""
     table = _table(values, "input")
     if len(table) > 1:
         raise FileError(f"[input] holds one array, got {', '.join(table)}")
-    return numbers(as_objects(next(iter(table.values())), "[input]"), "[input]") if table else None
+    if not table:
+        return None
+    ((key, array),) = table.items()
+    name = str(_names(values).get("input", "X")) if key in ("x", "input") else key
+    return numbers(as_objects(array, name, first_index), name, first_index=first_index)
 
 
 def _given(values: Mapping[str, Any], x: Any, symbols: Symbols) -> dict[str, Array]:
@@ -368,14 +373,15 @@ def _named(
 
 
 def _array(symbols: Symbols, quantity: Quantity, values: Any) -> Array:
-    axes = symbols.axes(quantity.name)
+    axes, first = symbols.axes(quantity.name), symbols.first_index
     if axes.order != tuple(range(len(axes.shape))):
-        written = numbers(as_objects(values, quantity.name), quantity.name)
+        written = numbers(as_objects(values, quantity.name, first), quantity.name, first_index=first)
         fitted = axes.to_formula(written)
         if fitted is None:
             raise ShapeError(f"{quantity.name}: expects shape {axes.size}, got {written.shape}")
         return fitted
-    return given_array(symbols.solution, quantity, as_objects(values, quantity.name))
+    array = as_objects(values, quantity.name, first)
+    return given_array(symbols.solution, quantity, array, first_index=first)
 
 
 def _learning_rate(values: Mapping[str, Any]) -> Fraction | float | None:
@@ -386,7 +392,7 @@ def _learning_rate(values: Mapping[str, Any]) -> Fraction | float | None:
     rate = exact_number(table["learning_rate"])
     if rate is None or not rate > 0:
         raise FileError(
-            f"[training]: learning_rate must be a number above 0, got {table['learning_rate']!r:.60}"
+            f"[training]: learning_rate must be a number above 0, got {plain(table['learning_rate']):.60}"
         )
     return rate
 
@@ -410,14 +416,14 @@ def _only_known(table: Mapping[str, Any], known: Sequence[str], where: str) -> N
 def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     table = values.get(key, {})
     if not isinstance(table, Mapping):
-        raise FileError(f"[{key}] must be a table of keys and values, got {table!r:.60}")
+        raise FileError(f"[{key}] must be a table of keys and values, got {plain(table):.60}")
     return table
 
 
 def _text(table: Mapping[str, Any], key: str, default: str) -> str:
     text = table.get(key, default)
     if not isinstance(text, str):
-        raise FileError(f"[sheet]: {key} must be a text, got {text!r:.60}")
+        raise FileError(f"[sheet]: {key} must be a text, got {plain(text):.60}")
     return text
 
 

@@ -11,12 +11,13 @@ from closedform.errors import DataError, FormulaError
 from closedform.formula.syntax import parse
 from closedform.formula.tree import FUNCTIONS, Equation
 from closedform.solution import Solution
+from closedform.solution.numbers import plain_signs
 from closedform.worksheet.axes import Axes, Channels, Place
 
 RESULT = "entry"
 _TOKEN = re.compile(
     r"\s*(?:(?P<word>[A-Za-z_]\w*)(?:\s*\[(?P<place>[^\][]*)\])?"
-    r"|(?P<number>\d{1,60}(?:\.\d{1,60})?)|(?P<sign>[-+*/^()]))",
+    r"|(?P<number>\d{1,60}(?:\.\d{1,60})?|\.\d{1,60})|(?P<sign>[-+*/^()]))",
     re.ASCII,
 )
 _SIGNS = str.maketrans({"−": "-", "–": "-", "·": "*", "×": "*"})
@@ -38,6 +39,11 @@ class Part:
 
     quantity: str
     place: Place
+
+
+def written_plainly(text: str) -> str:
+    """An expression with the keyboard's signs: ``1/2`` for ``½``, ``*`` for ``·``."""
+    return plain_signs(text.translate(_SIGNS), "({})")
 
 
 class Symbols:
@@ -190,7 +196,7 @@ class Symbols:
         DataError
             For anything else, and for an entry that there is not.
         """
-        source, position = text.translate(_SIGNS), 0
+        source, position = written_plainly(text), 0
         translated: list[str] = []
         while source[position:].strip():
             token = _TOKEN.match(source, position)
@@ -203,7 +209,8 @@ class Symbols:
             position = token.end()
             word = token["word"]
             if word is None:
-                translated.append(token["number"] or token["sign"])
+                number = token["number"]
+                translated.append(f"0{number}" if number and number[0] == "." else number or token["sign"])
             elif word in FUNCTIONS and token["place"] is None and source[position:].lstrip()[:1] == "(":
                 translated.append(word)
             else:
