@@ -27,17 +27,51 @@ def marked(tmp_path):
 def test_the_autograder(marked, tmp_path):
     assert marked.stdout == (
         "ada        5 of 5\n"
-        "ben        3 of 4  relu-mask-missing\n"
-        "cleo       2 of 3\n"
+        "ben        2 of 5  relu-mask-missing\n"
+        "cleo       2 of 5\n"
         "dan        cannot be marked\n"
     )
     assert (marked.stderr, marked.returncode) == ("", 1)
     results = json.loads((tmp_path / "feedback" / "results.json").read_text(encoding="utf-8"))
-    assert results["ben"] == {"points": 3, "of": 4, "mistakes": ["relu-mask-missing"]}
+    assert results["ben"] == {"points": 2, "of": 5, "mistakes": ["relu-mask-missing"]}
     assert "claim 1 (dZ): entry [2,1]: two in 'two' is no entry" in results["dan"]["error"]
     page = (tmp_path / "feedback" / "ben.html").read_text(encoding="utf-8")
     assert "The mask of ReLU is missing" in page
     assert "Follows from dZ: an error carried forward." in page
+
+
+def test_a_submission_may_only_claim_values_of_what_is_asked(tmp_path):
+    submissions = tmp_path / "submissions"
+    submissions.mkdir()
+    for name, text in {
+        "anna": 'of = "dK"\nformula = "dK[u,v] = sum[i,j] dZ[i,j] * X[i+u,j+v]"',
+        "bert": 'of = "dX"\nvalues = 0',
+        "carl": 'of = "y"\nvalues = 7\n[[layer]]\ntype = "ReLU"',
+        "dora": 'of = "y"\nvalues = 7\n[parts]\nv = "dK[1]"',
+    }.items():
+        (submissions / f"{name}.toml").write_text(f"[[claim]]\n{text}\n", encoding="utf-8")
+    (submissions / "emma.toml").write_text("", encoding="utf-8")
+    np.savez(submissions / "finn.npz", dK=np.array([{}], object))
+    (submissions / ".notes").write_text("", encoding="utf-8")
+    (submissions / "gina.py").write_text("", encoding="utf-8")
+    done = python(FOLDER / "autograder.py", FOLDER / "assignment.toml", submissions, tmp_path / "feedback")
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        ".notes is skipped: submissions are .toml and .npz files",
+        "gina.py is skipped: submissions are .toml and .npz files",
+        *(f"{name:10} cannot be marked" for name in ("anna", "bert", "carl", "dora")),
+        "emma       0 of 5",
+        "finn       cannot be marked",
+    ]
+    results = json.loads((tmp_path / "feedback" / "results.json").read_text(encoding="utf-8"))
+    assert {name: result.get("error") for name, result in results.items()} == {
+        "anna": "claim 1 (dK): formula is not asked for, only values and entries",
+        "bert": "claim 1: dX is not asked for; asked are Z, y, dW, dZ, dK",
+        "carl": "[layer] belongs to the assignment: a submission holds [[claim]]s only",
+        "dora": "[parts] belongs to the assignment: a submission holds [[claim]]s only",
+        "emma": None,
+        "finn": "the file holds something else than arrays of numbers",
+    }
 
 
 def test_its_page_shows_what_it_prints(marked):
