@@ -318,11 +318,11 @@ def network(*layers, shape, loss=None):
 
 
 def test_relus_mask_forgotten_in_a_step_that_is_not_written_down():
-    net = network(cf.Dense(2, bias=False), cf.ReLU(), cf.Dense(1, bias=False), shape=(2,))
-    numbers = {"x": [1, 2], "weights": {"0.weight": [[1, 1], [-1, 0]], "2.weight": [[3, 5]]}}
-    right = check_claims({"dW1": [[3, 6], [0, 0]]}, net, **numbers)
+    net = network(cf.Dense(2, bias=False), cf.ReLU(), cf.Dense(1, bias=False), shape=(3,))
+    numbers = {"x": [1, 2, 1], "weights": {"0.weight": [[1, 1, 0], [-1, 0, 0]], "2.weight": [[3, 5]]}}
+    right = check_claims({"dW1": [[3, 6, 3], [0, 0, 0]]}, net, **numbers)
     assert right.right
-    wrong = check_claims({"dW1": [[3, 6], [5, 10]]}, net, **numbers)
+    wrong = check_claims({"dW1": [[3, 6, 3], [5, 10, 5]]}, net, **numbers)
     assert (wrong["dW1"].mistakes, wrong["dW1"].where) == (("relu-mask-missing",), "dZ1")
 
 
@@ -490,6 +490,15 @@ def test_a_number_cannot_be_judged_without_numbers():
 
 def test_a_function_is_judged_at_the_numbers_that_are_given():
     assert check_c4({"O": lambda X: np.array([[10, 3], [9, 18]])}).right
+
+
+def test_an_index_whose_extent_nothing_states_is_an_error():
+    with pytest.raises(cf.ShapeError) as caught:
+        check_c4({"dX": "dX[i,j] = 1/4 * sum[p,q] F[i-p,j-q]"})
+    assert str(caught.value) == (
+        "claim 1 (dX): it is not clear how far p runs: read a tensor at p alone, as in sum[p] A[p] * …"
+    )
+    assert check_c4({"dX": "dX[i,j] = sum[p,q] dO[p,q] * F[i-p,j-q]"}).right
 
 
 # ---- malformed claims from Python

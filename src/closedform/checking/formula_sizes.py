@@ -59,7 +59,10 @@ def formula_sizes(
             else:
                 extents[index] = found
         if len(left) == len(waiting):
-            raise ShapeError(f"it is not clear how far {left[0]} runs: no tensor is read at {left[0]} alone")
+            raise ShapeError(
+                f"it is not clear how far {left[0]} runs: read a tensor at {left[0]} alone, "
+                f"as in sum[{left[0]}] A[{left[0]}] * …"
+            )
         waiting = left
     sizes = Sizes(extents, dict(settings), dict(shapes))
     for name in sorted(extent_names(equation.left) | extent_names(equation.right)):
@@ -92,5 +95,8 @@ def _inferred(
                 count = values_inside(index, subscript, length, equation, extents, values)
                 if count is not None:
                     reached.append(count)
-    letters = [known.letters[index]] if index in known.letters else []
+    # an axis of one entry is not written: its letter is free for another use
+    letters = [known.letters[index]] if known.letters.get(index, 1) > 1 else []
+    if not bare and not windows and not letters and index in known.letters:
+        return None
     return max(bare or windows or letters or reached, default=None)
