@@ -21,11 +21,12 @@ from closedform.formula.extents import Shape
 from closedform.layers import Layer
 from closedform.solution import Calculation, Quantity, Solution
 from closedform.solution.exact import work
-from closedform.worksheet.axes import Axes
+from closedform.worksheet.axes import Axes, Place
 
 Array = npt.NDArray[Any]
 
 _MOST_WORK = 30_000_000  # terms to add up while a mistake is looked for in the claim's own line
+_FEWEST_ENTRIES = 3
 _MOST_BETWEEN = 6_000_000  # and in all lines between it and what is claimed before
 
 
@@ -43,6 +44,14 @@ class Case:
         if value is None or value.shape != self.axes.shape or not np.isfinite(value.astype(float)).all():
             return False
         return bool(self.stated.agrees(self.axes.to_sheet(value)).all())
+
+    @property
+    def differing(self) -> list[Place]:
+        """The places of the entries that differ, in the sheet's order."""
+        expected = self.base[self.target]
+        if expected is None:
+            return []
+        return list(map(tuple, np.argwhere(~self.stated.agrees(self.axes.to_sheet(expected))).tolist()))
 
     @property
     def is_right(self) -> bool:
@@ -103,9 +112,16 @@ def arrays_of(base: Base, solution: Solution, quantity: Quantity) -> dict[str, A
 
 
 def blame(
-    cases: Sequence[Case], solution: Solution, claimed: Collection[str], with_pairs: bool = True
+    cases: Sequence[Case],
+    solution: Solution,
+    claimed: Collection[str],
+    with_pairs: bool = True,
+    is_certain: bool = False,
 ) -> Blame | None:
     """The mistake that explains every entry of a wrong claim in every case; None where there is none.
+
+    Fewer than three numbers that differ are explained all too easily: only by one mistake in the claim's own
+    line.
 
     Parameters
     ----------
@@ -117,21 +133,24 @@ def blame(
         Quantities that the sheet has stated before: lines behind them are not looked into.
     with_pairs
         Whether two mistakes together are looked for where one alone explains nothing.
+    is_certain
+        Whether numbers agree by chance nowhere: one mistake is then looked for in other lines too.
     """
     target = cases[0].target
     own = solution[target]
-    found = _in_line(cases, solution, own, _Budget(_MOST_WORK))
+    found = _in_line(cases, solution, own, _Budget(_MOST_WORK)) or _in_update(cases, solution, own)
     if found is not None:
         return found
-    found = _updated_weights(cases, solution)
-    if found is not None:
+    has_many = len(next(case for case in cases if not case.is_right).differing) >= _FEWEST_ENTRIES
+    found = _updated_weights(cases, solution, (False, True) if has_many or is_certain else (False,))
+    if found is not None or not (has_many or is_certain):
         return found
     budget = _Budget(_MOST_BETWEEN)
     for quantity in _between(own, solution, claimed):
         found = _in_line(cases, solution, quantity, budget)
         if found is not None:
             return found
-    return _two_in_line(cases, solution, own) if with_pairs and _mostly_wrong(cases) else None
+    return _two_in_line(cases, solution, own) if with_pairs and has_many and _mostly_wrong(cases) else None
 
 
 class _Budget:
@@ -226,14 +245,30 @@ def _cost(solution: Solution, quantity: Quantity, target: str) -> int:
     return total + 500
 
 
-def _updated_weights(cases: Sequence[Case], solution: Solution) -> Blame | None:
-    """Gradients that read the weights after the update."""
+def _in_update(cases: Sequence[Case], solution: Solution, own: Quantity) -> Blame | None:
+    """A step of gradient descent that goes uphill."""
+    if own.role != "update" or own.calculation is None:
+        return None
+    values = []
+    for case in cases:
+        before, after = case.base[own.name.removesuffix("_new")], case.base[own.name]
+        uphill = None if before is None or after is None else 2 * before - after
+        if uphill is None or not case.explained(uphill):
+            return None
+        values.append(uphill)
+    return Blame(("sign",), own.name, tuple(values))
+
+
+def _updated_weights(
+    cases: Sequence[Case], solution: Solution, ways: Sequence[bool] = (False, True)
+) -> Blame | None:
+    """Gradients that read the weights after the update; of `ways`, whether the values forward did too."""
     target = cases[0].target
     if solution[target].role not in ("gradient", "update") or solution.learning_rate is None:
         return None
     new = {q.name: q.name + "_new" for q in solution.quantities if q.role == "parameter"}
     new = {name: later for name, later in new.items() if later in solution}
-    for forward_too in (False, True):
+    for forward_too in ways:
         values = []
         for case in cases:
             value = _with_updated(case.base, solution, new, forward_too, target)
@@ -267,11 +302,7 @@ def _with_updated(
 def _mostly_wrong(cases: Sequence[Case]) -> bool:
     """Whether half of the entries differ or more; two mistakes that leave most of them right are slips."""
     case = next(case for case in cases if not case.is_right)
-    expected = case.base[case.target]
-    if expected is None:
-        return False
-    differing = int((~case.stated.agrees(case.axes.to_sheet(expected))).sum())
-    return 2 * differing >= int(case.stated.filled.sum())
+    return 2 * len(case.differing) >= int(case.stated.filled.sum())
 
 
 def _two_in_line(cases: Sequence[Case], solution: Solution, quantity: Quantity) -> Blame | None:

@@ -31,6 +31,8 @@ from closedform.worksheet.sheet import Worksheet
 Array = npt.NDArray[Any]
 
 _DRAWN = "The numbers are drawn for the comparison."
+_NOT_AT_OWN = "At the sheet's numbers nothing differs: these are drawn for the comparison."
+_RATE = "The learning rate is not given: {} is taken for the comparison."
 _FREE = 100  # the first of the sets of numbers that are drawn whatever the sheet says
 
 
@@ -277,10 +279,12 @@ class _Marking:
                     return StepVerdict(
                         status="carried", follows_from=names, notes=_notes(claim, ()), **common
                     )
-        notes = [_DRAWN] if not claim.is_symbolic and keys[cases.index(shown)] != 0 else []
-        found = blame(cases, self.solution, self.claimed - {claim.quantity})
+        notes = self._on_numbers(claim, keys, cases.index(shown))
+        certain = self._is_certain(claim, cases, shown)
+        found = blame(cases, self.solution, self.claimed - {claim.quantity}, is_certain=certain)
         if found is None and carried and self._are_apart(cases, carried):
-            found = blame(carried, self.solution, self.claimed - {claim.quantity}, with_pairs=False)
+            behind = self.claimed - {claim.quantity}
+            found = blame(carried, self.solution, behind, with_pairs=False, is_certain=certain)
             if found is not None:
                 notes.append(f"It carries forward what is wrong in {' and '.join(self._names(follows))} too.")
         self._keep(claim, keys, cases, found)
@@ -290,6 +294,23 @@ class _Marking:
             common["mistakes"] = found.mistakes
             common["where"] = found.where if found.where != claim.quantity else ""
         return StepVerdict(status="wrong", notes=_notes(claim, tuple(notes)), **common)
+
+    def _on_numbers(self, claim: Claim, keys: Sequence[int], shown: int) -> list[str]:
+        """What is said of the numbers at which entries are shown, where they are not the sheet's own."""
+        notes = []
+        if not claim.is_symbolic and keys[shown] != 0:
+            notes.append(_NOT_AT_OWN if keys[0] == 0 else _DRAWN)
+        is_update = self.solution[claim.quantity].role == "update"
+        if is_update and self.worksheet.learning_rate is None and not claim.is_symbolic:
+            notes.append(_RATE.format(self.solution.learning_rate))
+        return notes
+
+    @staticmethod
+    def _is_certain(claim: Claim, cases: Sequence[Case], shown: Case) -> bool:
+        """Whether what differs is judged at several sets of numbers, where nothing agrees by chance."""
+        if claim.kind != "values" or len(cases) < 2:
+            return claim.kind != "values"
+        return all(claim.entries[place].equation is not None for place in shown.differing)
 
     def _ways(self, follows: Sequence[int]) -> list[set[int]]:
         """Which earlier claims may be carried forward: each alone, and at last all that are wrong."""

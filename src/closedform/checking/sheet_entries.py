@@ -60,14 +60,17 @@ class Entries:
         return tuple(filter(None, [few_digits(found)]))
 
     def wrong(self) -> tuple[WrongEntry, ...]:
-        """The entries that differ at any set of numbers."""
+        """The entries that differ: in symbols at any set of numbers, else at the first where any does."""
         claim, writer = self.claim, self.writer
-        differing = [_differing(case) for case in self.cases]
+        cases = list(self.cases)
+        if not claim.is_symbolic:
+            cases = [next(case for case in cases if not case.is_right)]
+        differing = [_differing(case) for case in cases]
         fixed = self._fixed()
         most = writer.most_expanded(claim.quantity)
         found = []
         for number, place in enumerate(map(tuple, np.argwhere(np.logical_or.reduce(differing)).tolist())):
-            case = next(case for case, differs in zip(self.cases, differing, strict=True) if differs[place])
+            case = next(case for case, differs in zip(cases, differing, strict=True) if differs[place])
             expansion = ""
             if number < most and self.is_expanded:
                 expansion = writer.expansion(case.base, claim.quantity, case.axes.place(place), fixed)
