@@ -84,7 +84,8 @@ def test_b3_an_average_pool_counted_from_0():
 
 def test_b4_a_stride_inserts_zeros_in_both_gradients():
     page = sheet("b4")
-    assert displayed(section(page, "forward-Y"))[1] == "y[i,j] = b + Σ[u=0..2, v=0..2] w[u,v]·x[2i + u,2j + v]"
+    line = "y[i,j] = b + Σ[u=0..2, v=0..2] w[u,v]·x[2i + u,2j + v]"
+    assert displayed(section(page, "forward-Y"))[1] == line
     assert taught(page, "gradient-W") == (
         "This is the convolution of X with the zero-inserted ∂L/∂Y: 1 zero between neighbours."
     )
