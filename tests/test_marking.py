@@ -11,6 +11,7 @@ import pytest
 import closedform as cf
 from closedform.checking.named import check_claims
 from closedform.checking.sheet import check_sheet
+from closedform.cli import main
 from closedform.worksheet import read_worksheet
 from closedform.worksheet.reading import worksheet_from_dict
 
@@ -366,6 +367,44 @@ def test_the_arithmetic_of_a_size_may_be_written_in_many_ways(tmp_path, arithmet
     file = tmp_path / "s.toml"
     file.write_text(text.replace("(28 - 3 + 1)/2 + 1", arithmetic), encoding="utf-8")
     assert check_sheet(read_worksheet(file)).right
+
+
+@pytest.mark.parametrize(
+    ("of", "size", "arithmetic", "note"),
+    [
+        ("Z1", [2, 2], "3-2+2", "The arithmetic 3-2+2 comes to 3, which is no extent of this size."),
+        ("Z1", [2, 2], "1/3 + 2", "The arithmetic 1/3 + 2 comes to 2.33333, which is no extent of this size."),
+        ("F1", [4], "2*3", "The arithmetic 2*3 comes to 6."),
+        ("F1", [4], "2*2", ""),
+        ("Z1", [2, 2], "3 - 2 + 1", ""),
+        ("W1", [2, 2], "2*2", ""),
+    ],
+)  # fmt: skip
+def test_a_size_by_wrong_arithmetic_is_wrong(tmp_path, of, size, arithmetic, note):
+    file = tmp_path / "s.toml"
+    file.write_text(
+        f"""
+[network]
+input_shape = [1, 3, 3]
+[[layer]]
+type = "Conv2d"
+out_channels = 1
+kernel_size = 2
+[[layer]]
+type = "Flatten"
+[[layer]]
+type = "Dense"
+out_features = 2
+[[claim]]
+of = "{of}"
+size = {size}
+arithmetic = "{arithmetic}"
+""",
+        encoding="utf-8",
+    )
+    (step,) = check_sheet(read_worksheet(file)).steps
+    assert (step.status, step.notes) == (("wrong", (note,)) if note else ("right", ()))
+    assert main(["check", str(file)]) == (1 if note else 0)
 
 
 FEW = "Right when rounded to {}: give digits = {}, or write more digits."

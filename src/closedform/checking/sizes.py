@@ -68,8 +68,9 @@ def judged_size(claim: Claim, solution: Solution, symbols: Symbols, arrived: dic
     told = axes.size[1:] if _has_batch(quantity, solution) else axes.size
     accepted = {told, tuple(n for n in told if n != 1) or (1,), axes.size}
     if claim.size in accepted:
-        mistakes, notes = _arithmetic(claim, quantity, solution, arrived)
-        return Sized(size_text(claim.size), size_text(told), not mistakes, mistakes, notes)
+        inner = shape[1:] if _has_batch(quantity, solution) else shape
+        mistakes, notes = _arithmetic(claim, quantity, solution, arrived, inner)
+        return Sized(size_text(claim.size), size_text(told), not (mistakes or notes), mistakes, notes)
     mistakes = _size_mistakes(claim, quantity, solution, axes, arrived)
     notes = ()
     if sorted(claim.size) == sorted(told):
@@ -201,17 +202,18 @@ def _size_mistakes(
 
 
 def _arithmetic(
-    claim: Claim, quantity: Quantity, solution: Solution, arrived: dict[int, Shape]
+    claim: Claim, quantity: Quantity, solution: Solution, arrived: dict[int, Shape], shape: Shape
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is wrong with the arithmetic of a size that is right itself."""
+    """What is wrong with the arithmetic of a size that is right itself: the mistake, and a sentence."""
     if not claim.arithmetic:
         return (), ()
     value = _value(claim.arithmetic)
     windows = _windows(quantity, solution, arrived)
-    shape = quantity.shape[1:]
     if not windows:
         is_right = value in (math.prod(shape), *shape)
-        return ((), ()) if is_right else ((), (f"The arithmetic {claim.arithmetic} comes to {value}.",))
+        return (
+            ((), ()) if is_right else ((), (f"The arithmetic {claim.arithmetic} comes to {_short(value)}.",))
+        )
     for length, reach, stride, padding in windows:
         right = Fraction(length - reach + 2 * padding, stride) + 1
         once = Fraction(length - reach + padding, stride) + 1
@@ -223,10 +225,14 @@ def _arithmetic(
             if hidden:
                 note += f" The floor hides it: {math.floor(right)} is right all the same."
             return ("padding-once-in-size",), (note,)
-    if any(math.floor(value) == extent for extent in shape):
+    if value in shape:
         return (), ()
-    text = f"{value.numerator / value.denominator:g}"
-    return (), (f"The arithmetic {claim.arithmetic} comes to {text}, which is no extent of this size.",)
+    note = f"The arithmetic {claim.arithmetic} comes to {_short(value)}, which is no extent of this size."
+    return (), (note,)
+
+
+def _short(value: Fraction) -> str:
+    return f"{value.numerator / value.denominator:g}"
 
 
 def _mentions(text: str, *numbers: int) -> bool:
