@@ -305,3 +305,12 @@ def test_the_verdict_as_plain_values():
                      "1/4·1 + 1/4·5 + 1/4·(-1) + 1/4·(-2) = 3/4",
     }]  # fmt: skip
     assert isinstance(found.entries[0], Entry)
+
+
+def test_an_entry_may_be_arithmetic_of_numbers():
+    for entry in ("1/4*2 + 3/4 + 1", "(2+3+3+1)/4", "2.25", "1/4·9", "2 + 0.5*(1/2)"):
+        assert check([[entry, "13/4"], ["7/4", "3/4"]], CONV, "W", arrays=SHEET).right
+    found = check([["1/4*2 - -3/4", "13/4"], ["7/4", "3/4"]], CONV, "W", arrays=SHEET)
+    assert found.entries[0].given == Fraction(5, 4)
+    for text in ("1/0", "2**3", "x + 1", "1 +", "(1", "9^9", "__import__('os')", "f(1)"):
+        assert error_of(DataError, [[text, 2], [3, 4]], CONV, "W", arrays=SHEET).startswith("the claim is ")

@@ -5,8 +5,8 @@
   (``weight``, ``bias``), ``Y``, the gradient from above ``dY``, the targets ``T`` of a loss (and ``Y``, its
   probabilities), and names that the derivation defines (``M``).
 - An array is nested lists or a NumPy array of numbers, `fractions.Fraction`, or text such as ``"9/4"`` and
-  ``"-0.5"``; None, ``"?"`` and ``""`` stand where nothing is filled in.  NaN and infinity
-  are stated, and wrong.
+  ``"-0.5"``, or arithmetic of numbers such as ``"1/4*2 + 3/4"``; None,
+  ``"?"`` and ``""`` stand where nothing is filled in.  NaN and infinity are stated, and wrong.
 - A function is called with arrays by keyword, ``f(X=..., W=..., dY=...)``: with those of the names above
   that its parameters have, or with all of them where it takes ``**arrays``.  What it returns is an array.
 """
@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,15 +25,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from closedform.errors import DataError, SettingError, ShapeError
+from closedform.errors import DataError, FormulaError, SettingError, ShapeError
 from closedform.formula.extents import Shape
 from closedform.formula.syntax import parse
-from closedform.formula.tree import Equation
+from closedform.formula.tree import Equation, Number
 from closedform.layers.base import shape_text
 from closedform.solution.numbers import exact_number, plain
 
 Array = npt.NDArray[Any]
 
+_ARITHMETIC = re.compile(r"[\d\s+\-*/().−·×]{1,200}")
+_SIGNS = str.maketrans({"−": "-", "·": "*", "×": "*"})
 _NOT_FILLED = ("", "?", "_", "…", "...")
 
 
@@ -198,6 +201,17 @@ def _leaves(nested: Any, place: tuple[int, ...]) -> list[tuple[tuple[int, ...], 
     return [leaf for k, inner in enumerate(nested) for leaf in _leaves(inner, (*place, k))]
 
 
+def arithmetic(text: str) -> Fraction | None:
+    """What sums and products of numbers come to, ``1/4*2 + 3/4``; None for anything else."""
+    if not _ARITHMETIC.fullmatch(text):
+        return None
+    try:
+        right = parse(f"entry = {text.translate(_SIGNS)}").right
+    except FormulaError:
+        return None
+    return right.value.constant if isinstance(right, Number) else None
+
+
 def _entry(value: object, name: str, place: tuple[int, ...]) -> Fraction | float | None:
     """A number; None where nothing is filled in."""
     if value is None:
@@ -207,14 +221,13 @@ def _entry(value: object, name: str, place: tuple[int, ...]) -> Fraction | float
         if written in _NOT_FILLED:
             return None
         read = exact_number(written)
+        read = arithmetic(written) if read is None else read
         if read is not None:
             return read
     elif isinstance(value, Decimal):
-        if value.is_nan():
-            return None
         exact = exact_number(value)
-        if exact is not None:
-            return exact
+        if exact is not None or not value.is_finite():
+            return float(value) if exact is None else exact
     elif isinstance(value, bool | np.bool_):
         pass
     elif isinstance(value, Rational | np.integer):
