@@ -373,7 +373,7 @@ def test_the_arithmetic_of_a_size_may_be_written_in_many_ways(tmp_path, arithmet
     ("of", "size", "arithmetic", "note"),
     [
         ("Z1", [2, 2], "3-2+2", "The arithmetic 3-2+2 comes to 3, which is no extent of this size."),
-        ("Z1", [2, 2], "1/3 + 2", "The arithmetic 1/3 + 2 comes to 2.33333, which is no extent of this size."),
+        ("Z1", [2, 2], "1/4 + 2", "The arithmetic 1/4 + 2 comes to 2.25, which is no extent of this size."),
         ("F1", [4], "2*3", "The arithmetic 2*3 comes to 6."),
         ("F1", [4], "2*2", ""),
         ("Z1", [2, 2], "3 - 2 + 1", ""),

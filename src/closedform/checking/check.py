@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from closedform.checking.given import Given, squeezed
 from closedform.checking.lines import Line
 from closedform.checking.search import Judged, named_mistakes
 from closedform.checking.ties import accepted_by_ties, to_one_other_entry, windows_of
-from closedform.checking.verdict import ClaimVerdict, Entry, Verdict
+from closedform.checking.verdict import MOST_SHOWN, ClaimVerdict, Entry, Verdict
 from closedform.errors import ClosedformError, FormulaError, SettingError, ShapeError
 from closedform.formula.evaluate import evaluate
 from closedform.formula.notation import text
@@ -322,11 +323,11 @@ def _another_entry(judged: Sequence[Judged]) -> tuple[str, ...]:
 def _entries(case: Judged, differs: Array, first_index: int) -> tuple[Entry, ...]:
     expansion = Expansion(case.line, case.arrays, first_index)
     found = []
-    for place in map(tuple, np.argwhere(differs)[:MOST_ENTRIES].tolist()):
-        try:
-            expected, written = expansion.entry(place)
-        except (ClosedformError, ArithmeticError, KeyError):
-            expected, written = float(case.expected[place]), ""
+    for number, place in enumerate(map(tuple, np.argwhere(differs)[:MOST_ENTRIES].tolist())):
+        expected, written = as_number(case.expected[place] + 0.0), ""
+        if number < MOST_SHOWN:
+            with suppress(ClosedformError, ArithmeticError, KeyError):
+                expected, written = expansion.entry(place)
         index = tuple(position + first_index for position in place)
         found.append(Entry(index, _shown(case.given[place]), expected, written))
     return tuple(found)

@@ -35,7 +35,8 @@ Array = npt.NDArray[Any]
 Value = Fraction | float
 
 _MOST_TERMS = 6
-_MOST_VALUES = 5_000
+_MOST_VALUES = 2_000  # that are looked at for one entry
+_LONGEST = 240
 _LARGEST_DENOMINATOR = 1000
 _LONGEST_PART = 32
 
@@ -81,10 +82,11 @@ class Expansion:
         self.line, self.first_index = line, first_index
         self.arrays = {name: np.asarray(array) for name, array in line.completed(arrays).items()}
         self.defined = {definition.left.tensor for definition in line.definitions}
-        self.count = 0  # of terms, in all entries together
+        self.count = 0  # of the terms of one entry
 
     def entry(self, place: tuple[int, ...]) -> tuple[Value, str]:
         """The value at a place, and ``1/4·x11 + 1/4·x12 = 1/4·3 + 1/4·4 = 7/4``."""
+        self.count = 0
         names: dict[str, int | Fraction] = dict(self.line.sizes.values)
         for subscript, position in zip(self.line.equation.left.subscripts, place, strict=True):
             names.update(self._solved(subscript, position))
@@ -95,7 +97,7 @@ class Expansion:
         return total, self._written(terms, total)
 
     def _whole(self, place: tuple[int, ...]) -> Value:
-        return float(evaluate(self.line.equation, self.arrays, self.line.sizes)[place])
+        return float(evaluate(self.line.equation, self.arrays, self.line.sizes)[place]) + 0.0
 
     def _solved(self, subscript: Polynomial, position: int) -> dict[str, int]:
         order = [subscript.lone] if subscript.lone else digits(subscript) or []
@@ -207,14 +209,16 @@ class Expansion:
         terms = [term for term in terms if term.number]
         if not terms:
             return "0"
-        shown = terms[:_MOST_TERMS]
-        rest = f" + … ({len(terms)} terms)" if len(terms) > len(shown) else ""
-        symbols = _signed([_term_text(term, term.names) for term in shown]) + rest
-        numbers = (
-            _signed([_term_text(term, [_closed(value) for value in term.values]) for term in shown]) + rest
-        )
-        parts = list(dict.fromkeys([symbols, numbers, number_text(total)]))
-        return " = ".join(parts)
+        found = ""
+        for most in range(_MOST_TERMS, 0, -1):  # fewer terms where they are long
+            shown = terms[:most]
+            rest = f" + … ({len(terms)} terms)" if len(terms) > len(shown) else ""
+            symbols = _signed([_term_text(term, term.names) for term in shown]) + rest
+            numbers = _signed([_term_text(term, map(_closed, term.values)) for term in shown]) + rest
+            found = " = ".join(dict.fromkeys([symbols, numbers, number_text(total)]))
+            if len(found) <= _LONGEST:
+                break
+        return found
 
 
 def entry_name(tensor: str, place: tuple[int, ...], shape: tuple[int, ...], first_index: int) -> str:

@@ -8,7 +8,6 @@ from closedform.checking.mistakes import MISTAKES
 from closedform.checking.sheet_verdict import SheetVerdict, StepVerdict, WrongEntry
 
 MARKS = {"right": "✓", "wrong": "✗", "carried": "→"}
-_MOST_ENTRIES, _FEW_ENTRIES = 12, 3  # of a formula a few say it all
 _LONGEST_NAME = 24
 
 
@@ -91,13 +90,12 @@ def _step(step: StepVerdict, widest: int, width: int) -> list[str]:
         lines += _wrapped(step.statement, width, indent)
     for sentence in (*explanations(step), *step.notes):
         lines += _wrapped(sentence, width, indent)
-    shown = step.entries[: _FEW_ENTRIES if is_formula(step) else _MOST_ENTRIES]
-    for entry in shown:
+    for entry in step.shown:
         name = f"{entry_name(step, entry)}: "
         lines += _wrapped(f"{name}given {entry.given}, expected {entry.expected}", width, indent)
         if entry.expansion and not step.carried:
             lines += _wrapped(f"= {entry.expansion}", width, indent + "  ")
-    rest = step.differing - len(shown)
+    rest = step.differing - len(step.shown)
     if rest > 0:
         lines.append(f"{indent}and {rest} more")
     return lines

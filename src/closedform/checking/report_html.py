@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
+from closedform.checking.mistakes import MISTAKES
 from closedform.checking.report import MARKS, entry_name, explanations, headline, is_formula, label, summary
 from closedform.checking.sheet_verdict import Cell, SheetVerdict, StepVerdict
+from closedform.checking.verdict import ClaimVerdict, shown
 
 _WORDS = {"right": "right", "wrong": "wrong", "carried": "carried forward"}
-_MOST_ROWS = 40
 _STYLE = """
 .cf-check { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   color: #1c1c1e; background: #fff; }
@@ -46,11 +48,14 @@ _STYLE = """
 
 def html(verdict: SheetVerdict) -> str:
     """A whole page."""
+    return _page(f"{verdict.title}: {'right' if verdict.right else 'wrong'}", fragment(verdict))
+
+
+def _page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(verdict.title)}: {'right' if verdict.right else 'wrong'}</title>\n"
-        f"</head>\n<body>\n{fragment(verdict)}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
@@ -125,19 +130,60 @@ def _cell(cell: Cell | None, side: str) -> str:
     return f"<td>{escape(cell.given if side == 'given' else cell.expected)}</td>"
 
 
+def claim_html(verdict: ClaimVerdict) -> str:
+    """A page on one claim."""
+    return _page(f"{verdict.name}: {'right' if verdict.right else 'wrong'}", claim_fragment(verdict))
+
+
+def claim_fragment(verdict: ClaimVerdict) -> str:
+    """The verdict on one claim to stand in a page or a notebook."""
+    status = "right" if verdict.right else "wrong"
+    name = f'<code>{escape(verdict.name)}</code><span class="status">{MARKS[status]} {status}</span>'
+    parts = [
+        f"<style>{_STYLE}</style>",
+        f'<main class="cf-check">\n<section class="{status}">\n<h2 role="status">{name}</h2>',
+    ]
+    parts += [
+        f"<p><strong>{escape(f'{mistake}: {MISTAKES[mistake].description}')}</strong></p>"
+        for mistake in verdict.mistakes
+    ]
+    if verdict.shape != verdict.given_shape:
+        shapes = f"It has shape {verdict.given_shape}, right is {verdict.shape}."
+        parts.append(f"<p>{escape(shapes)}</p>")
+    if verdict.entries:
+        rows = [
+            (verdict.entry_name(entry), shown(entry.given), shown(entry.expected), entry.expansion)
+            for entry in verdict.shown
+        ]
+        parts.append(_table(verdict.name, rows, verdict.differing))
+    if not verdict.right and verdict.expected:
+        parts.append(f"<p>Right is <code>{escape(verdict.expected)}</code></p>")
+    parts += [f"<p>{escape(note)}</p>" for note in verdict.notes]
+    return "\n".join([*parts, "</section>\n</main>"])
+
+
 def _entries(step: StepVerdict) -> str:
+    rows = [
+        (entry_name(step, entry), entry.given, entry.expected, "" if step.carried else entry.expansion)
+        for entry in step.shown
+    ]
+    return _table(step.name, rows, step.differing)
+
+
+def _table(name: str, entries: Sequence[tuple[str, str, str, str]], differing: int) -> str:
+    """Each entry with what was given, what is right, and that in its terms."""
     rows = []
-    for entry in step.entries[:_MOST_ROWS]:
-        terms = f"<code>{escape(entry.expansion)}</code>" if entry.expansion else ""
+    for entry, given, expected, expansion in entries:
+        terms = f"<code>{escape(expansion)}</code>" if expansion else ""
         rows.append(
-            f"<tr><td><code>{escape(entry_name(step, entry))}</code></td><td>{escape(entry.given)}</td>"
-            f"<td>{escape(entry.expected)}</td><td>{terms}</td></tr>"
+            f"<tr><td><code>{escape(entry)}</code></td><td>{escape(given)}</td>"
+            f"<td>{escape(expected)}</td><td>{terms}</td></tr>"
         )
-    rest = step.differing - len(step.entries[:_MOST_ROWS])
+    rest = differing - len(entries)
     if rest > 0:
         rows.append(f'<tr><td colspan="4">and {rest} more</td></tr>')
     words = ("entry", "given", "expected", "in its terms")
     head = "".join(f'<th scope="col">{word}</th>' for word in words)
     caption = "entries that differ"
     table = f'<table class="list"><caption>{caption}</caption><tr>{head}</tr>{"".join(rows)}</table>'
-    return _scrolling(table, f"{step.name}, {caption}")
+    return _scrolling(table, f"{name}, {caption}")

@@ -108,6 +108,8 @@ class Entries:
 
     def _given(self, case: Case, place: Place) -> str:
         entry = self.claim.entries.get(place)
+        if entry is not None and entry.number == 0 and entry.text[:1] in "-−":
+            return "0"
         return entry.text if entry is not None else Writer.number(case.stated.values[place])
 
     def cells(self, case: Case, is_right: bool = False) -> tuple[tuple[Place, Cell], ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from closedform.checking.mistakes import MISTAKES
+from closedform.checking.verdict import how_many
 
 Status = Literal["right", "wrong", "carried"]
 
@@ -112,6 +113,11 @@ class StepVerdict:
         return len(self.entries)
 
     @property
+    def shown(self) -> tuple[WrongEntry, ...]:
+        """The entries that a report shows."""
+        return self.entries[: how_many(self.differing, bool(self.mistakes) or self.carried)]
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What was done and what is right, for each mistake."""
         return tuple(MISTAKES[mistake].description for mistake in self.mistakes)
@@ -138,7 +144,7 @@ class StepVerdict:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SheetVerdict:
     """The verdict on a whole solution.
 
@@ -236,6 +242,10 @@ class SheetVerdict:
         from closedform.checking.report_html import fragment
 
         return fragment(self)
+
+    def __repr__(self) -> str:
+        first = self.first_wrong
+        return f"<SheetVerdict {'right' if first is None else f'wrong: first wrong is {first}'}>"
 
     def __str__(self) -> str:
         return self.text()

@@ -16,7 +16,14 @@ from closedform.formula.extents import Shape
 Value = Fraction | float
 
 _WIDTH = 100
-_MOST_SHOWN, _EXAMPLES = 8, 3  # entries that are printed: all of a few, examples of many
+_FEW, _EXAMPLES, MOST_SHOWN = 4, 3, 8
+
+
+def how_many(differing: int, is_explained: bool) -> int:
+    """How many entries are printed: examples of many where a mistake explains them, else more."""
+    if is_explained:
+        return differing if differing <= _FEW else _EXAMPLES
+    return min(differing, MOST_SHOWN)
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Verdict(Protocol):
         """As plain values that JSON can hold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClaimVerdict:
     """The verdict on one claim.
 
@@ -173,20 +180,26 @@ class ClaimVerdict:
         elif self.compared:
             entries = "entry" if self.compared == 1 else "entries"
             lines.append(f"  {self.differing} of {self.compared} {entries} differ:")
-        shown = self.entries if self.differing <= _MOST_SHOWN else self.entries[:_EXAMPLES]
-        for entry in shown:
-            where = entry_name(self.name, self._place(entry), self.shape, self.first_index)
-            line = f"{where}: given {_shown(entry.given)}, expected {_shown(entry.expected)}"
+        chosen = self.shown
+        for entry in chosen:
+            line = f"{self.entry_name(entry)}: given {shown(entry.given)}, expected {shown(entry.expected)}"
             lines += _wrapped(line, "    ")
             if " = " in entry.expansion:
                 lines += _wrapped("= " + entry.expansion, "      ")
-        rest = self.differing - len(shown)
+        rest = self.differing - len(chosen)
         if self.entries and rest > 0:
             lines.append(f"    and {rest} more")
         return lines
 
-    def _place(self, entry: Entry) -> tuple[int, ...]:
-        return tuple(position - self.first_index for position in entry.index)
+    @property
+    def shown(self) -> tuple[Entry, ...]:
+        """The entries that a report shows."""
+        return self.entries[: how_many(self.differing, bool(self.mistakes or self.follows_from))]
+
+    def entry_name(self, entry: Entry) -> str:
+        """What an entry is called: ``dW21``."""
+        place = tuple(position - self.first_index for position in entry.index)
+        return entry_name(self.name, place, self.shape, self.first_index)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values that JSON can hold; fractions as text."""
@@ -206,6 +219,22 @@ class ClaimVerdict:
             "first_index": self.first_index,
         }
 
+    def html(self) -> str:
+        """The verdict as one page that needs nothing else."""
+        from closedform.checking.report_html import claim_html
+
+        return claim_html(self)
+
+    def _repr_html_(self) -> str:
+        from closedform.checking.report_html import claim_fragment
+
+        return claim_fragment(self)
+
+    def __repr__(self) -> str:
+        if self.right:
+            return f"<ClaimVerdict right: {self.name}>"
+        return f"<ClaimVerdict wrong: {', '.join([self.name, *self.mistakes])}>"
+
     def __str__(self) -> str:
         return self.text()
 
@@ -216,11 +245,12 @@ def _wrapped(line: str, indent: str = "  ") -> list[str]:
     )
 
 
-def _shown(value: Value | None) -> str:
+def shown(value: Value | None) -> str:
+    """A claimed or an expected entry in words."""
     return "nothing" if value is None else number_text(value)
 
 
 def _plain(value: Value | None) -> int | float | str | None:
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else str(value)
-    return value if value is None or math.isfinite(value) else str(value)
+    return value if value is None else value + 0.0 if math.isfinite(value) else str(value)

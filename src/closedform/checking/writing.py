@@ -14,6 +14,7 @@ from closedform.checking.bases import Base
 from closedform.checking.blame import line_of
 from closedform.checking.expansion import Expansion, Term
 from closedform.checking.lines import Line
+from closedform.checking.verdict import MOST_SHOWN
 from closedform.errors import ClosedformError
 from closedform.formula.tree import Access
 from closedform.solution import Solution
@@ -23,9 +24,9 @@ from closedform.worksheet.symbols import Symbols
 
 Array = npt.NDArray[Any]
 
-_LONGEST = 240
 _MOST_ENTRIES = 60
-_MOST_TERMS = 3_000  # in all entries of a claim together
+_MOST_TERMS = 3_000  # in all entries of a claim together, but for those that are shown
+_MOST_SHOWN_TERMS = 2_000  # of each of these
 
 
 class _Named(Expansion):
@@ -80,7 +81,8 @@ class Writer:
         if own.calculation is None:
             return 0
         terms = work(own.calculation.equation, own.calculation.sizes) // max(1, math.prod(own.shape))
-        return min(_MOST_ENTRIES, _MOST_TERMS // max(1, terms))
+        shown = MOST_SHOWN if terms <= _MOST_SHOWN_TERMS else 0
+        return max(shown, min(_MOST_ENTRIES, _MOST_TERMS // max(1, terms)))
 
     def expansion(
         self, base: Base, quantity: str, place: tuple[int, ...], fixed: Collection[str] = ()
@@ -105,7 +107,7 @@ class Writer:
             found = _Named(line, arrays, self.symbols, own.calculation.reads, fixed).entry(place)[1]
         except (ClosedformError, ArithmeticError, KeyError, TypeError):
             return ""
-        return found if len(found) <= _LONGEST else ""
+        return found
 
     def expected(self, claim: Claim, right: Any, expansion: str) -> str:
         """What is right, in symbols where the claim is in symbols."""
