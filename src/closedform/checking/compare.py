@@ -69,8 +69,9 @@ def few_digits(entries: Iterable[tuple[str, float, float, bool]]) -> str:
     entries
         Of each entry that is a decimal: how it is written, its value, what is right, and whether it differs.
     """
-    agreeing = MOST_DIGITS
+    agreeing, is_any = MOST_DIGITS, False
     for written, given, right, differs in entries:
+        is_any |= differs
         if not (math.isfinite(given) and math.isfinite(right)):
             return ""
         decimals = re.search(r"\.(\d+)$", written)
@@ -82,6 +83,8 @@ def few_digits(entries: Iterable[tuple[str, float, float, bool]]) -> str:
             return ""
         if off:
             agreeing = min(agreeing, math.floor(-math.log10(2 * off) + 1e-9))
+    if not is_any:
+        return ""
     if agreeing < 1:
         return f"Right when rounded to {_SIGNIFICANT} digits: write more digits."
     return (
