@@ -6,7 +6,7 @@ descent: the order of a solution sheet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -339,9 +339,3 @@ class Solution:
 
 def _exact(rate: Fraction | float) -> Fraction:
     return rate if isinstance(rate, Fraction) else Fraction(repr(float(rate)))
-
-
-def quantities_in(names: Sequence[str], solution: Solution) -> list[Quantity]:
-    """The quantities of these names, in the solution's order."""
-    wanted = {solution.find(name).name for name in names}
-    return [quantity for quantity in solution.quantities if quantity.name in wanted]
