@@ -450,22 +450,22 @@ TRAINING = [
         "diverged-loss",
         lambda: diverging(1e3, 50),
         cf.DataError,
-        "the loss is inf after 3 updates: the training has diverged; make the network anew and train "
-        "it with a learning rate below 1000",
+        "the loss is inf after 3 updates, in epoch 4, first in the loss: the training has diverged; make "
+        "the network anew and train it with a learning rate below 1000",
     ),
     bad(
         "diverged-parameter",
         lambda: diverging(1e38, 1),
         cf.DataError,
-        "a parameter is not finite after 1 update: the training has diverged; make the network anew "
-        "and train it with a learning rate below 1e+38",
+        "a parameter is not finite after 1 update, in epoch 1, first in 0.weight: the training has "
+        "diverged; make the network anew and train it with a learning rate below 1e+38",
     ),
     bad(
         "diverged-validation",
         lambda: diverging(1e33, 1, validation_data=(np.full((8, 4), 1e10), np.ones(8))),
         cf.DataError,
-        "the validation loss is inf after 1 update: the training has diverged; make the network anew "
-        "and train it with a learning rate below 1e+33",
+        "the validation loss is inf after 1 update, in epoch 1: the training has diverged; make the "
+        "network anew and train it with a learning rate below 1e+33",
     ),
     bad(
         "hopeless-inputs",

@@ -107,17 +107,21 @@ def test_a_model_that_is_cut_short(path, net, cut):
     ("change", "message"),
     [
         pytest.param(
-            {"format_version": 2},
-            "was written by a newer closedform, in format 2; this one reads formats up to 1: "
+            {"format_version": 3},
+            "was written by a newer closedform, in format 3; this one reads formats up to 2: "
             "install the newest",
             id="newer",
         ),
-        pytest.param({"format_version": 0}, "the header's format_version must be 1, got 0", id="version-0"),
         pytest.param(
-            {"format_version": "1"}, "the header's format_version must be 1, got '1'", id="version-text"
+            {"format_version": 0}, "the header's format_version must be 1 to 2, got 0", id="version-0"
         ),
         pytest.param(
-            {"format_version": True}, "the header's format_version must be 1, got True", id="version-bool"
+            {"format_version": "1"}, "the header's format_version must be 1 to 2, got '1'", id="version-text"
+        ),
+        pytest.param(
+            {"format_version": True},
+            "the header's format_version must be 1 to 2, got True",
+            id="version-bool",
         ),
         pytest.param(
             {"seed": -1}, "the header's seed must be a whole number from 0 to 2**64 - 1, got -1", id="seed"
@@ -154,7 +158,7 @@ def test_a_model_whose_header_makes_no_sense(path, net, change, message):
         pytest.param(
             '{"seed": ' + "9" * 5000 + "}", "the header holds a number of too many digits", id="digits"
         ),
-        pytest.param("{}", "the header's format_version must be 1, got None", id="no-version"),
+        pytest.param("{}", "the header's format_version must be 1 to 2, got None", id="no-version"),
         pytest.param(
             '{"format_version": 1}', "[network] needs input_shape, as in input_shape = [1, 28, 28]", id="bare"
         ),

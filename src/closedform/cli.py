@@ -402,7 +402,7 @@ def _summary(options: argparse.Namespace) -> int:
     if not options.plan and (options.batch or options.threads):
         options.misused("--batch and --threads are settings of the plan: add --plan")
     is_model = options.net.suffix == ".safetensors"
-    architecture = load_model(options.net)[0] if is_model else read_toml(options.net)
+    architecture = load_model(options.net).architecture if is_model else read_toml(options.net)
     text = summary(architecture)
     if options.plan:
         from closedform.engine.plan_table import plan_text

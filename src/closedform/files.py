@@ -22,7 +22,9 @@ from closedform.layers.base import shape_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT_VERSION = 1
+    from closedform.data.standardize import Standardization
+
+FORMAT_VERSION = 2
 _KEY = "closedform"
 _LARGEST_TOML = 1 << 20
 _LONGEST_TEXT = 1000
@@ -91,9 +93,28 @@ def to_toml(architecture: Architecture) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save_model(
-    path: PathLike, architecture: Architecture, parameters: Mapping[str, Array], seed: int
-) -> None:
+@dataclass(frozen=True)
+class Model:
+    """What a model file holds.
+
+    Attributes
+    ----------
+    architecture, parameters, seed
+        The network.
+    standardization
+        What is done to its inputs first.
+    classes
+        The names of its classes, by label.
+    """
+
+    architecture: Architecture
+    parameters: Mapping[str, Array]
+    seed: int = 0
+    standardization: Standardization | None = None
+    classes: tuple[str, ...] | None = None
+
+
+def save_model(path: PathLike, model: Model) -> None:
     """Write a model as one safetensors file, its architecture as JSON in the header.
 
     The file is written beside its place and moved there, so that a model is never half-written.
@@ -105,13 +126,20 @@ def save_model(
     """
     from safetensors.numpy import save
 
-    header = {"format_version": FORMAT_VERSION, "seed": seed, **architecture.to_dict()}
-    arrays = {key: np.ascontiguousarray(array) for key, array in parameters.items()}
+    more: dict[str, Any] = {}
+    if model.standardization is not None:
+        more["standardization"] = model.standardization.to_dict()
+    if model.classes is not None:
+        more["classes"] = list(model.classes)
+    # who reads only the first format must not leave out what is done to the inputs
+    version = FORMAT_VERSION if more else 1
+    header = {"format_version": version, "seed": model.seed, **more, **model.architecture.to_dict()}
+    arrays = {key: np.ascontiguousarray(array) for key, array in model.parameters.items()}
     write_file(path, save(arrays, {_KEY: json.dumps(header, sort_keys=True)}))
 
 
-def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
-    """The architecture, parameters and seed of a model file.
+def load_model(path: PathLike) -> Model:
+    """The architecture, parameters and seed of a model file, and what is done to its inputs.
 
     Raises
     ------
@@ -126,7 +154,7 @@ def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
         )
     version = header.pop("format_version", None)
     if not _is_whole(version) or version < 1:
-        raise FileError(f"{path}: the header's format_version must be {FORMAT_VERSION}, got {version!r}")
+        raise FileError(f"{path}: the header's format_version must be 1 to {FORMAT_VERSION}, got {version!r}")
     if version > FORMAT_VERSION:
         raise FileError(
             f"{path}: was written by a newer closedform, in format {version}; this one reads formats up to "
@@ -135,11 +163,37 @@ def load_model(path: PathLike) -> tuple[Architecture, dict[str, Array], int]:
     seed = header.pop("seed", 0)
     if not _is_whole(seed) or not 0 <= seed < 1 << 64:
         raise FileError(f"{path}: the header's seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
+    header_standardization, header_classes = header.pop("standardization", None), header.pop("classes", None)
     try:
         architecture = Architecture.from_dict(header)
+        standardization = _standardization(header_standardization, architecture)
+        classes = _class_names(header_classes)
     except ClosedformError as error:
         raise FileError(f"{path}: {short(error)}") from None
-    return architecture, _matching_arrays(path, architecture, arrays), seed
+    parameters = _matching_arrays(path, architecture, arrays)
+    return Model(architecture, parameters, seed, standardization, classes)
+
+
+def _standardization(values: Any, architecture: Architecture) -> Standardization | None:
+    if values is None:
+        return None
+    from closedform.data.standardize import Standardization
+
+    found = Standardization.from_dict(values)
+    if len(found.mean) != architecture.input_shape[0]:
+        raise FileError(
+            f"the header's standardization is for {len(found.mean)} channels, the network takes "
+            f"{architecture.input_shape[0]}"
+        )
+    return found
+
+
+def _class_names(values: Any) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise FileError(f"the header's classes must be a list of names, got {values!r:.60}")
+    return tuple(values)
 
 
 def load_parameters(path: PathLike, architecture: Architecture) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.architecture import Architecture
-from closedform.data.inputs import as_array, as_inputs, as_numbers, finite
+from closedform.data.feed import Feed
+from closedform.data.inputs import as_array, as_numbers
 from closedform.errors import ClosedformError, MissingError, SettingError, ShapeError
-from closedform.files import PathLike, load_model, load_parameters, read_toml, save_model
+from closedform.files import Model, PathLike, load_model, load_parameters, read_toml, save_model
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import ONES, shape_text
@@ -21,9 +22,15 @@ from closedform.parameters import Parameters
 from closedform.random import uniform_array
 
 if TYPE_CHECKING:
+    from closedform.data.augment import Augmentation
+    from closedform.data.standardize import Standardization
+    from closedform.training.callbacks import Callback
     from closedform.training.history import History
     from closedform.training.loop import Clock, Examples, Task, Trainer
+    from closedform.training.metrics import Metrics
     from closedform.training.optimisers import Optimizer
+    from closedform.training.rates import Rates
+    from closedform.training.schedules import Schedule
 
 Array = NDArray[np.float32]
 Result = TypeVar("Result")
@@ -33,6 +40,10 @@ _FLOAT = np.dtype(np.float32)
 
 class Engine(Protocol):
     """What a network asks of the engine that runs it."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it runs."""
 
     @property
     def name(self) -> str:
@@ -88,6 +99,15 @@ class Network:
     threads : int, optional
         How many threads the engine may use.  None leaves it to the environment variable CLOSEDFORM_THREADS,
         or takes as many as the process may use; the reference engine leaves it to NumPy.
+
+    Attributes
+    ----------
+    standardization : Standardization or None
+        What is taken from every input and what it is divided by; `fit` sets it with ``standardize=True``.
+    classes : tuple of str or None
+        The names of the classes, by label.  Both are saved with the model.
+    stop_training : bool
+        Set by a callback, it ends `fit` after the epoch.
 
     Raises
     ------
@@ -164,6 +184,10 @@ class Network:
         self._runner: Engine | None = None
         self._refusal: tuple[type[Exception], ...] = ()
         self._clock: Clock | None = None
+        self._rates: Rates | None = None
+        self.standardization: Standardization | None = None
+        self.classes: tuple[str, ...] | None = None
+        self.stop_training = False
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of; its parameters are views of its own flat array."""
@@ -175,13 +199,16 @@ class Network:
             "threads": self.threads,
             "flat": self._parameters.memory.copy(),
             "clock": copy(self._clock),
+            "standardization": self.standardization,
+            "classes": self.classes,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         values, clock = state.pop("flat"), state.pop("clock")
+        standardization, classes = state.pop("standardization"), state.pop("classes")
         self._settle(**state)
         self._parameters.memory[...] = values
-        self._clock = clock
+        self._clock, self.standardization, self.classes = clock, standardization, classes
 
     def _initialise(self) -> None:
         architecture = self.architecture
@@ -323,9 +350,10 @@ class Network:
         ShapeError
             For another shape.
         """
-        if type(x) is not np.ndarray or x.dtype is not _FLOAT or x.shape[1:] != self._input_shape:
-            x = self._inputs(x)
-        return self._outputs(x)
+        is_ready = type(x) is np.ndarray and x.dtype is _FLOAT and x.shape[1:] == self._input_shape
+        if is_ready and self.standardization is None:
+            return self._outputs(x)
+        return self._fed(self._feed(x))
 
     def predict(self, x: Any) -> Array:
         """Probabilities: softmax or sigmoid of the output where the loss has one, else the output.
@@ -337,9 +365,9 @@ class Network:
         DataError
             For an image with NaN or infinity, naming it.
         """
-        inputs = self._inputs(x)
-        finite(inputs)
-        return self._engine.activate(self._outputs(inputs))
+        feed = self._feed(x)
+        feed.check_finite()
+        return self._engine.activate(self._fed(feed))
 
     def apply(
         self, x: Any, training: bool = False, rng: int | None = None
@@ -421,6 +449,18 @@ class Network:
         optimizer: Optimizer | None = None,
         validation_data: tuple[Any, Any] | None = None,
         verbose: int = 1,
+        *,
+        schedule: Schedule | None = None,
+        callbacks: Sequence[Callback] = (),
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        label_smoothing: float = 0.0,
+        clip_norm: float | None = None,
+        standardize: bool = False,
+        augment: Augmentation | None = None,
+        checkpoint: PathLike | None = None,
+        checkpoint_seconds: float = 60.0,
+        resume: bool = False,
     ) -> History:
         """Train on examples, in an order that the seed decides.
 
@@ -429,7 +469,7 @@ class Network:
         Parameters
         ----------
         x, y : array
-            Inputs (N, *input_shape) and labels (N,).
+            Inputs (N, *input_shape) and labels (N,).  Inputs may be larger than memory: ``numpy.memmap``.
         epochs : int
             How often all examples are used.
         batch_size : int
@@ -440,6 +480,31 @@ class Network:
             Examples that are only evaluated, after each epoch.
         verbose : int
             0 shows nothing, 1 a table with a bar on a terminal and plain lines elsewhere, 2 plain lines.
+        schedule : Schedule, optional
+            How the learning rate goes from the optimiser's: `OneCycle`, `Cosine`, `StepDecay`, ...
+        callbacks : sequence of Callback
+            As in Keras: `EarlyStopping`, `ModelCheckpoint`, ...
+        class_weight : dict of float, optional
+            How much an example of each class counts, by label; 1 where it is not named.
+        sample_weight : array, optional
+            How much each example counts, (N,) numbers from 0.  The loss of a batch is the sum of weight times
+            loss divided by the number of its examples; the accuracy is not weighted.
+        label_smoothing : float
+            The share of each label, from 0 to below 1, that is divided evenly among all classes in training.
+        clip_norm : float, optional
+            The length to which the gradient of all parameters together is shortened where it is longer.
+        standardize : bool
+            Whether to take from each channel its mean over x and to divide it by its standard deviation, here
+            and from then on in `predict` too; what the network has already stays.
+        augment : Augmentation, optional
+            How images are varied, each epoch in another way.
+        checkpoint : path, optional
+            A folder for checkpoints: the last two are kept there.
+        checkpoint_seconds : float
+            How often one is written, in seconds, besides the end of each epoch.
+        resume : bool
+            Whether to go on from the newest checkpoint, if there is one: what comes out has the same bits as
+            if the training had never been interrupted.
 
         Returns
         -------
@@ -450,31 +515,72 @@ class Network:
         ------
         ShapeError, DataError, SettingError
             For examples or settings that cannot be used, before anything is trained.
+        DataError
+            Where the loss or a parameter becomes infinite or no number, with the step and the layer.
+        FileError
+            Where a checkpoint cannot be read or written.
+        KeyboardInterrupt
+            With `checkpoint`, the first interrupt drops the step that is under way and saves before it is
+            raised; a second one ends at once.
         """
-        from closedform.training.loop import fit
-        from closedform.training.optimisers import SGD, Optimizer
-        from closedform.training.progress import progress
+        from closedform.training.fitting import Fit
 
-        optimizer = SGD(0.01) if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            got = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else repr(optimizer)
-            raise SettingError(f"optimizer must be an optimiser, as in cf.SGD(0.1), got {got}")
-        epochs = _whole("epochs", epochs, 0)
-        batch_size = _whole("batch_size", batch_size, 1)
-        reporter = progress(verbose)
-        examples = self._examples(x, y)
-        validation = None if validation_data is None else self._validation(validation_data)
-        task = self._task(examples, batch_size, optimizer, is_watched=validation is not None)
-        trainer = self._with_engine(lambda engine: engine.trainer(task))
+        plan = Fit(
+            epochs=_whole("epochs", epochs, 0),
+            batch_size=_whole("batch_size", batch_size, 1),
+            optimizer=optimizer,
+            verbose=verbose,
+            schedule=schedule,
+            callbacks=callbacks,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            label_smoothing=label_smoothing,
+            clip_norm=clip_norm,
+            standardize=standardize,
+            augment=augment,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            resume=resume,
+        )
+        before = self.standardization
+        examples = plan.examples(self, x, y)
         try:
-            return fit(self._engine, trainer, task, validation, epochs=epochs, progress=reporter)
+            validation = None if validation_data is None else self._validation(validation_data)
+            return plan.run(self, examples, validation)
+        except (ClosedformError, MemoryError):
+            if self._rates is None:  # nothing was trained
+                self.standardization = before
+            raise
         finally:
-            trainer.finish()
+            self._rates = None
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's learning rate while `fit` runs, before its schedule; callbacks may set it.
+
+        Raises
+        ------
+        SettingError
+            Where nothing is being trained.
+        """
+        return self._current_rates.base
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        rates = self._current_rates
+        rates.base, rates.changes = rate, True
+
+    @property
+    def _current_rates(self) -> Rates:
+        if self._rates is None:
+            raise SettingError("the network has a learning rate only while fit runs: set the optimiser's")
+        return self._rates
 
     def _task(
         self, examples: Examples, batch_size: int, optimizer: Optimizer, *, is_watched: bool = False
     ) -> Task:
         from closedform.training.loop import Clock, Task
+        from closedform.training.rates import Rates
 
         self._clock = self._clock or Clock()
         return Task(
@@ -485,6 +591,7 @@ class Network:
             optimizer,
             self.seed,
             self._clock,
+            Rates(optimizer.learning_rate, begun=self._clock.updates),
             is_watched=is_watched,
         )
 
@@ -501,6 +608,33 @@ class Network:
         examples = self._examples(x, y)
         return self._with_engine(lambda engine: evaluate(engine, self._loss(), self._parameters, examples))
 
+    def metrics(self, x: Any, y: Any) -> Metrics:
+        """Loss, accuracy, and for each class precision, recall and F1, with the confusion matrix.
+
+        Parameters
+        ----------
+        x, y : array
+            Inputs (N, *input_shape) and labels (N,).
+
+        Raises
+        ------
+        ShapeError, DataError
+            For examples that cannot be used.
+        SettingError
+            Where the loss does not classify.
+        """
+        from closedform.training.metrics import measure
+
+        loss = self._loss()
+        if not loss.classifies:
+            raise SettingError(
+                f"metrics needs a loss that classifies, got {type(loss).__name__}: use evaluate"
+            )
+        examples = self._examples(x, y)
+        outputs = self._fed(examples.feed)
+        mean = self._engine.loss_value(outputs, examples.targets)
+        return measure(self._engine.activate(outputs), np.asarray(y), mean, self.classes)
+
     # ---- files
 
     def save(self, path: PathLike) -> None:
@@ -511,7 +645,8 @@ class Network:
         FileError
             Where it cannot be written.
         """
-        save_model(path, self.architecture, self._parameters, self.seed)
+        model = Model(self.architecture, self._parameters, self.seed, self.standardization, self.classes)
+        save_model(path, model)
 
     def load_parameters(self, path: PathLike) -> None:
         """Read the parameters from a safetensors file, such as a PyTorch ``state_dict``.
@@ -525,14 +660,24 @@ class Network:
 
     # ---- what comes from outside
 
-    def _inputs(self, x: Any) -> Array:
-        return as_inputs(x, self.input_shape)
+    def _feed(self, x: Any) -> Feed:
+        return Feed(x, self.input_shape, self.standardization)
 
     def _some(self, x: Any) -> Array:
-        inputs = self._inputs(x)
-        if not len(inputs):
+        """All inputs, at least one."""
+        feed = self._feed(x)
+        if not len(feed):
             raise ShapeError("x holds no examples: its first axis is 0 long")
-        return inputs
+        return feed.whole()
+
+    def _fed(self, feed: Feed) -> Array:
+        """The outputs for all inputs, of large ones part by part."""
+        if feed.plain is not None:
+            return self._outputs(feed.plain)
+        result: Array = np.empty((len(feed), *self.output_shape), np.float32)
+        for start, part in feed.parts():
+            result[start : start + len(part)] = self._outputs(part)
+        return result
 
     def _outputs(self, inputs: Array) -> Array:
         engine = self._runner or self._engine
@@ -553,10 +698,12 @@ class Network:
         from closedform.training.loop import Examples
 
         self._loss()
-        inputs = self._some(x)
-        targets = self._targets(y, len(inputs))
-        finite(inputs)
-        return Examples(inputs, np.asarray(y), targets)
+        feed = self._feed(x)
+        if not len(feed):
+            raise ShapeError("x holds no examples: its first axis is 0 long")
+        targets = self._targets(y, len(feed))
+        feed.check_finite()
+        return Examples(feed, np.asarray(y), targets)
 
     def _validation(self, data: Any) -> Examples:
         if not isinstance(data, tuple | list) or len(data) != 2:
@@ -583,9 +730,10 @@ def load(path: PathLike, engine: str | None = None, threads: int | None = None) 
     FileError
         Where the file cannot be read, is of a newer version, or holds something else.
     """
-    architecture, parameters, seed = load_model(path)
-    network = Network.from_architecture(architecture, seed, engine, threads)
-    network.parameters = parameters
+    model = load_model(path)
+    network = Network.from_architecture(model.architecture, model.seed, engine, threads)
+    network.parameters = model.parameters
+    network.standardization, network.classes = model.standardization, model.classes
     return network
 
 

@@ -47,10 +47,10 @@ def as_numbers(values: Any, what: str) -> Array:
     raise DataError(f"{what} must hold real numbers, got an array of {array.dtype}{mend}")
 
 
-def as_inputs(x: Any, input_shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Inputs as float32 of shape (N, *input_shape), without a copy where they are that already.
+def shaped(x: Any, input_shape: tuple[int, ...]) -> Array:
+    """Inputs (N, *input_shape) of whatever type of number they are, without a copy.
 
-    uint8 images are divided by 255; (N, H, W) is taken as one channel where the network has one.
+    (N, H, W) is taken as one channel where the network has one.
 
     Raises
     ------
@@ -64,14 +64,21 @@ def as_inputs(x: Any, input_shape: tuple[int, ...]) -> NDArray[np.float32]:
         array = array[:, None]
     if array.shape[1:] != input_shape or array.ndim != len(input_shape) + 1:
         raise ShapeError(_misfit(array.shape, input_shape))
-    if array.dtype == np.uint8 and len(input_shape) == 3:
-        return array.astype(np.float32) / np.float32(255)
+    return array
+
+
+def as_float(array: Array) -> NDArray[np.float32]:
+    """Inputs as float32, without a copy where they are that already; uint8 images are divided by 255."""
+    if array.dtype == np.uint8 and array.ndim == 4:
+        result = array.astype(np.float32)
+        result /= np.float32(255)
+        return result
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which `finite` names
         return array.astype(np.float32, copy=False)
 
 
-def finite(x: NDArray[np.float32]) -> None:
-    """Raise a DataError that names the first NaN or infinity."""
+def finite(x: NDArray[np.float32], first: int = 0) -> None:
+    """Raise a DataError that names the first NaN or infinity; x holds the examples from `first` on."""
     with np.errstate(invalid="ignore"):
         if np.isfinite(x.sum(dtype=np.float64)):
             return
@@ -79,8 +86,9 @@ def finite(x: NDArray[np.float32]) -> None:
     if not len(wrong):
         return
     place = tuple(int(k) for k in wrong[0])
+    named = (place[0] + first, *place[1:])
     raise DataError(
-        f"x[{', '.join(map(str, place))}] is {x[place]}, in example {place[0]}: inputs must be finite in "
+        f"x[{', '.join(map(str, named))}] is {x[place]}, in example {named[0]}: inputs must be finite in "
         f"float32; leave the example out or replace the number (numpy.nan_to_num)"
     )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from closedform.architecture import Architecture
 from closedform.engine.blas import blas_threads
+from closedform.engine.clipping import cut
 from closedform.engine.layer_pass import LayerPass, layer_pass
 from closedform.layers import Layer
 from closedform.layers.base import INPUT, Array
@@ -29,6 +30,11 @@ class _Visit:
 
     bound: LayerPass
     arrays: dict[str, Array]
+
+    @property
+    def output(self) -> Array:
+        """What the layer gave."""
+        return self.arrays[self.bound.output]
 
 
 @dataclass(frozen=True)
@@ -246,26 +252,61 @@ class ReferenceTrainer:
             part = self.flat_gradients[start : start + parameter.size]
             self.gradients[parameter.key] = part.reshape(parameter.shape)
             start += parameter.size
-        self.state = task.optimizer.initial_state(self.flat.size, FLOAT)
+        self.averages = task.optimizer.initial_state(self.flat.size, FLOAT)
 
-    def advance(self, order: NDArray[np.int64]) -> Updates:
+    def advance(self, order: NDArray[np.int64], most: int | None = None) -> Updates:
         """Make one update from the first of these examples; none where its loss is no finite number."""
         from closedform.training.loop import Updates
 
-        task, engine = self.task, self.engine
+        task, engine, clock = self.task, self.engine, self.task.clock
+        examples = task.examples
         chosen = order[: task.batch_size]
-        step = task.clock.updates
+        targets = examples.targets[chosen]
         with blas_threads(engine.threads):
             output, trace = engine.forward(
-                task.examples.x[chosen], task.parameters, training=True, seed=task.seed, step=step
+                examples.feed.take(chosen, clock.epochs),
+                task.parameters,
+                training=True,
+                seed=task.seed,
+                step=clock.updates,
             )
-            loss, dy = engine.loss(output, task.examples.targets[chosen])
+            loss, dy = engine.loss(output, targets)
+            if examples.weights is not None:
+                loss, dy = self._weighted(output, targets, dy, examples.weights[chosen])
             if np.isfinite(loss):
                 engine.backward(dy, trace, into=self.gradients)
-                task.optimizer.update(self.flat, self.flat_gradients, self.state)
-                task.parameters.written()
-                task.clock.updates += 1
-        return Updates([loss], len(chosen), task.loss.correct(output, task.examples.y[chosen]))
+                self._update()
+        return Updates([loss], len(chosen), task.loss.correct(output, examples.y[chosen]))
+
+    def _weighted(self, output: Array, targets: Array, dy: Array, weights: Array) -> tuple[float, Array]:
+        """The loss in which each example counts so much, and its gradient."""
+        losses = [
+            self.engine.loss_value(output[place : place + 1], targets[place : place + 1])
+            for place in range(len(output))
+        ]
+        each = weights.reshape(-1, *[1] * (dy.ndim - 1))
+        return float(np.mean(np.array(losses) * weights)), dy * each
+
+    def _update(self) -> None:
+        task = self.task
+        if task.clip_norm is not None:
+            cut(self.flat_gradients, task.clip_norm)
+        rate = float(task.rates.of(task.clock.updates, 1)[0])
+        task.optimizer.update(self.flat, self.flat_gradients, self.averages, rate)
+        task.parameters.written()
+        task.clock.updates += 1
+
+    def stop(self) -> None:
+        """An update is made whole: there is nothing to be left out."""
+
+    def state(self) -> dict[str, Array]:
+        """What the optimiser remembers: `step`, and flat arrays in the order of the network's parameters."""
+        return {name: array.copy() for name, array in self.averages.items()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go on with what `state` gave, and with the network's parameters as they are now."""
+        for name, array in self.averages.items():
+            array[...] = state[name]
 
     def is_finite(self) -> bool:
         """Whether every parameter is a finite number."""

@@ -241,6 +241,11 @@ class Job:
             else:
                 self.words[_WORDS[word]] = value
 
+    def held(self, word: str) -> Array:
+        """The array that was set for a word."""
+        array: Array = self._held[word]
+        return array
+
     def let_go(self) -> None:
         """Keep no array alive that was set."""
         self._held.clear()

@@ -43,6 +43,11 @@ class Loss(Layer):
         """The layer that turns the network's output into probabilities, where the loss has one."""
         return None
 
+    @property
+    def classifies(self) -> bool:
+        """Whether `correct` says how many examples are classified right."""
+        return type(self).correct is not Loss.correct
+
     def targets(self, y: Any, examples: int, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Labels or targets as the array T, checked.
 

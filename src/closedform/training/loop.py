@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.errors import DataError
+from closedform.data.feed import Feed
 from closedform.layers import Loss
 from closedform.random import permutation
 from closedform.training.history import History
+from closedform.training.interrupts import Interrupts
 from closedform.training.optimisers import Optimizer
 from closedform.training.progress import Progress
+from closedform.training.rates import Rates
 
 if TYPE_CHECKING:
+    from closedform.architecture import Architecture
     from closedform.parameters import Parameters
+    from closedform.training.callbacks import Callback
+    from closedform.training.keeper import Keeper
 
 Array = NDArray[Any]
 
@@ -28,6 +33,10 @@ _EVALUATION_BATCH = 256
 
 class Engine(Protocol):
     """What the loop needs of an engine."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network that it runs."""
 
     def outputs(self, x: Array, parameters: Parameters) -> Array:
         """The output of the last layer in inference mode."""
@@ -42,14 +51,24 @@ class Engine(Protocol):
 class Trainer(Protocol):
     """Makes updates, as many in one call as suits it."""
 
-    def advance(self, order: NDArray[np.int64]) -> Updates:
-        """Make updates, at least one, from the first of these examples, and count them in the clock.
+    def advance(self, order: NDArray[np.int64], most: int | None = None) -> Updates:
+        """Make updates from the first of these examples, and count them in the clock.
 
-        All of them see as many examples: `batch_size`, or what is left where that is fewer.
+        All of them see as many examples: `batch_size`, or what is left where that is fewer.  At least one is
+        made, and no more than `most`; none or fewer where `stop` is called meanwhile.
         """
+
+    def stop(self) -> None:
+        """Make `advance` come back soon, without the step that is under way."""
 
     def is_finite(self) -> bool:
         """Whether every parameter is a finite number."""
+
+    def state(self) -> dict[str, Array]:
+        """What the optimiser remembers: `step`, and flat arrays in the order of the network's parameters."""
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go on with what `state` gave, and with the network's parameters as they are now."""
 
     def finish(self) -> None:
         """Leave the network as the last finished update made it, also where `advance` was interrupted."""
@@ -76,14 +95,16 @@ class Updates:
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (N, ...) float32, the labels or targets as they were given, and the array T made of them."""
+    """Inputs (N, ...), the labels or targets as they were given, the array T made of them, and how much each
+    example counts: float32 (N,), or None where all count alike."""
 
-    x: Array
+    feed: Feed
     y: Array
     targets: Array
+    weights: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.feed)
 
 
 @dataclass
@@ -100,6 +121,10 @@ class Task:
 
     Attributes
     ----------
+    rates
+        The learning rate of each update.
+    clip_norm
+        The length that the gradient of all parameters together is cut to; None leaves it.
     is_watched
         Whether examples are evaluated after each epoch.
     """
@@ -111,101 +136,244 @@ class Task:
     optimizer: Optimizer
     seed: int
     clock: Clock
+    rates: Rates
+    clip_norm: float | None = None
     is_watched: bool = False
 
 
-def fit(
-    engine: Engine,
-    trainer: Trainer,
-    task: Task,
-    validation: Examples | None,
-    *,
-    epochs: int,
-    progress: Progress,
-) -> History:
-    """Train in place; the last, shorter batch of an epoch is used too.
+@dataclass
+class Course:
+    """How far a training is: what a checkpoint keeps besides parameters and the optimiser's averages.
 
-    Raises
-    ------
-    DataError
-        Where the loss or a parameter is infinite or no number; the parameters are left as the last update
-        made them.
+    Attributes
+    ----------
+    epoch
+        How many epochs are done.
+    done
+        How many examples of the next one.
+    total, right
+        The sum of their losses, and how many were classified right.
+    history
+        The figures of the epochs that are done.
+    is_stopped
+        Whether a callback ended the training before its last epoch.
+    is_finished
+        Whether nothing is left to be done.
     """
-    history, clock = History(), task.clock
-    count = len(task.examples)
-    batches = -(-count // task.batch_size)
-    with progress:
-        for epoch in range(epochs):
-            started = time.perf_counter()
-            progress.begin_epoch(epoch, epochs, batches)
-            order = permutation(task.seed, clock.epochs, count)
-            total, right, done = 0.0, 0, 0
-            while done < count:
-                before = clock.updates
-                updates = trainer.advance(order[done:])
-                each = updates.examples // len(updates.losses)
-                for number, loss in enumerate(updates.losses):
-                    if not math.isfinite(loss):
-                        first = done + number * each
-                        raise _lost(loss, before + number, task, order[first : first + each])
-                progress.batch(updates.losses[-1], len(updates.losses))
-                total += sum(updates.losses) * each
-                right += updates.correct or 0
-                done += updates.examples
-            figures = {"loss": total / count}
-            if updates.correct is not None:
-                figures["accuracy"] = right / count
-            clock.epochs += 1
-            if not trainer.is_finite():
-                raise _diverged("a parameter is not finite", clock.updates, task.optimizer)
-            if validation is not None:
-                found = evaluate(engine, task.loss, task.parameters, validation)
-                if not np.isfinite(found["loss"]):
-                    raise _diverged(f"the validation loss is {found['loss']}", clock.updates, task.optimizer)
-                figures |= {f"val_{key}": value for key, value in found.items()}
-            seconds = time.perf_counter() - started
-            history.append(figures, seconds)
-            progress.end_epoch(epoch, figures, seconds)
-    return history
+
+    history: History
+    epoch: int = 0
+    done: int = 0
+    total: float = 0.0
+    right: int = 0
+    is_stopped: bool = False
+    is_finished: bool = False
 
 
-def _lost(loss: float, updates: int, task: Task, chosen: Array) -> DataError:
-    if updates == 0:
-        return _hopeless(loss, task.examples.x[chosen], task.parameters)
-    return _diverged(f"the loss is {loss}", updates, task.optimizer)
+class Training:
+    """A training from its first step, or from where it was left, to its end.
 
+    Parameters
+    ----------
+    engine, trainer, task
+        What computes, what makes the updates, and what is trained on what.
+    validation
+        Examples that are evaluated after each epoch.
+    epochs
+        How often all examples are used.
+    progress
+        What shows how it goes.
+    callbacks
+        With Keras's hooks.
+    keeper
+        What writes the checkpoints.
+    """
 
-def _diverged(sign: str, updates: int, optimizer: Optimizer) -> DataError:
-    return DataError(
-        f"{sign} after {updates} {'update' if updates == 1 else 'updates'}: the training has diverged; make "
-        f"the network anew and train it with a learning rate below {optimizer.learning_rate:g}"
-    )
+    def __init__(
+        self,
+        engine: Engine,
+        trainer: Trainer,
+        task: Task,
+        validation: Examples | None,
+        *,
+        epochs: int,
+        progress: Progress,
+        callbacks: Sequence[Callback] = (),
+        model: Any = None,
+        keeper: Keeper | None = None,
+    ):
+        self.engine, self.trainer, self.task, self.validation = engine, trainer, task, validation
+        self.epochs, self.progress, self.callbacks, self.model = epochs, progress, callbacks, model
+        self.keeper = keeper
+        self.course = Course(History())
+        self.count = len(task.examples)
+        self.batches = -(-self.count // task.batch_size)
+        self.interrupts = Interrupts(trainer.stop, is_wanted=keeper is not None)
+        # hooks around a batch see the network as that batch leaves it
+        self.most = 1 if any(callback.sees_batches for callback in callbacks) else None
 
+    def run(self) -> History:
+        """Train in place; the last, shorter batch of an epoch is used too.
 
-def _hopeless(loss: float, x: Array, parameters: Mapping[str, Array]) -> DataError:
-    """Why the loss is no number before anything was learned."""
-    for key, array in parameters.items():
-        if not np.isfinite(array).all():
-            return DataError(
-                f"the loss is {loss} before the first update: {key} is not finite; assign it anew"
-            )
-    return DataError(
-        f"the loss is {loss} before the first update: the inputs, of up to {np.abs(x).max():g}, the "
-        f"targets or the parameters are too large; scale them to about 1"
-    )
+        Raises
+        ------
+        DataError
+            Where the loss or a parameter is infinite or no number; the parameters are left as the last update
+            made them.
+        KeyboardInterrupt
+            Where it was interrupted, and what was done is saved.
+        """
+        course = self.course
+        if self.keeper is not None:
+            self.keeper.begin(self)
+        if course.is_finished:
+            return course.history
+        with self.interrupts, self.progress:
+            if not course.is_stopped:
+                self._call("on_train_begin")
+            while course.epoch < self.epochs and not course.is_stopped:
+                self._epoch()
+            self._synchronise()
+            self._call("on_train_end", self._last_logs())
+            course.is_finished = True
+            self._save()
+        return course.history
+
+    def _epoch(self) -> None:
+        task, course, clock = self.task, self.course, self.task.clock
+        started = time.perf_counter()
+        self.progress.begin_epoch(course.epoch, self.epochs, self.batches)
+        if not course.done:
+            self._call("on_epoch_begin", course.epoch)
+        else:
+            self.progress.batch(math.nan, course.done // task.batch_size)
+        order = permutation(task.seed, clock.epochs, self.count)
+        while course.done < self.count and not course.is_stopped:
+            self._advance(order)
+            self._look_around()
+        figures = self._figures()
+        self._check_finite()
+        clock.epochs += 1
+        seconds = time.perf_counter() - started
+        course.history.append(figures, seconds)
+        self.progress.end_epoch(course.epoch, figures, seconds)
+        self._synchronise()
+        self._call("on_epoch_end", course.epoch, {**figures, "learning_rate": task.rates.last(clock.updates)})
+        course.epoch += 1
+        course.done, course.total, course.right = 0, 0.0, 0
+        course.is_stopped |= self._is_stopping()
+        if course.epoch < self.epochs and not course.is_stopped:
+            self._save()
+            self._leave_if_wanted()
+
+    def _advance(self, order: NDArray[np.int64]) -> None:
+        course, clock, task = self.course, self.task.clock, self.task
+        before = clock.updates
+        batch = course.done // task.batch_size
+        if self.most == 1:
+            self._call("on_train_batch_begin", batch)
+        updates = self.trainer.advance(order[course.done :], self.most)
+        if not updates.losses:
+            return
+        each = updates.examples // len(updates.losses)
+        for number, loss in enumerate(updates.losses):
+            if not math.isfinite(loss):
+                first = course.done + number * each
+                self._lose(loss, before + number, order[first : first + each])
+                return
+            # one after the other, so that the sum does not depend on how many updates came together
+            course.total += loss * each
+        self.progress.batch(updates.losses[-1], len(updates.losses))
+        course.right += updates.correct or 0
+        course.done += updates.examples
+        if self.most == 1:
+            self._synchronise()
+            self._call("on_train_batch_end", batch, {"loss": updates.losses[-1]})
+            course.is_stopped |= self._is_stopping()
+
+    def _look_around(self) -> None:
+        """Save now and then, and leave where that is wanted."""
+        self._leave_if_wanted()
+        if self.keeper is not None and self.keeper.is_due() and self.trainer.is_finite():
+            self._save()
+
+    def _leave_if_wanted(self) -> None:
+        if self.interrupts.came:
+            if self.trainer.is_finite():
+                self._save()
+            raise KeyboardInterrupt
+
+    def _figures(self) -> dict[str, float]:
+        course, task = self.course, self.task
+        seen = course.done or 1
+        figures = {"loss": course.total / seen}
+        if task.loss.classifies:
+            figures["accuracy"] = course.right / seen
+        if self.validation is not None and self.trainer.is_finite():
+            found = evaluate(self.engine, task.loss, task.parameters, self.validation)
+            self._leave_if_wanted()
+            if not np.isfinite(found["loss"]):
+                self._diverge(f"the validation loss is {found['loss']}")
+            figures |= {f"val_{key}": value for key, value in found.items()}
+        if task.rates.changes:
+            figures["learning_rate"] = task.rates.last(task.clock.updates)
+        return figures
+
+    # ---- callbacks and checkpoints
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+    def _is_stopping(self) -> bool:
+        return self.model is not None and self.model.stop_training
+
+    def _synchronise(self) -> None:
+        """Bring the network's own parameters up to date, so that callbacks may read and write them."""
+        self.task.parameters.changes()
+
+    def _last_logs(self) -> dict[str, float]:
+        return {key: values[-1] for key, values in self.course.history.history.items() if values}
+
+    def _save(self) -> None:
+        if self.keeper is not None:
+            self.keeper.save(self)
+
+    # ---- what is lost
+
+    def _lose(self, loss: float, updates: int, chosen: Array) -> None:
+        """A loss is no finite number: stop, or say why."""
+        if any(callback.takes_nan for callback in self.callbacks):
+            self.course.total = math.nan
+            self.course.is_stopped = True
+            return
+        from closedform.training.divergence import hopeless, place
+
+        if updates == 0:
+            raise hopeless(loss, self.task.examples.feed.take(chosen), self.task.parameters)
+        self._diverge(f"the loss is {loss}", place(self.engine.architecture, self.task, chosen))
+
+    def _check_finite(self) -> None:
+        if not self.trainer.is_finite():
+            first = next(key for key, array in self.task.parameters.items() if not np.isfinite(array).all())
+            self._diverge("a parameter is not finite", first)
+
+    def _diverge(self, sign: str, where: str = "") -> None:
+        from closedform.training.divergence import diverged
+
+        kept = None if self.keeper is None else self.keeper.last
+        raise diverged(sign, where, self.task, self.course.epoch, kept)
 
 
 def evaluate(engine: Engine, loss: Loss, parameters: Parameters, examples: Examples) -> dict[str, float]:
     """The mean loss over the examples, and the accuracy where the loss classifies."""
     total, right = 0.0, 0
-    correct: int | None = None
-    for start in range(0, len(examples), _EVALUATION_BATCH):
-        part = slice(start, start + _EVALUATION_BATCH)
-        output = engine.outputs(examples.x[part], parameters)
+    for start, x in examples.feed.parts(_EVALUATION_BATCH):
+        part = slice(start, start + len(x))
+        output = engine.outputs(x, parameters)
         total += engine.loss_value(output, examples.targets[part]) * len(output)
-        correct = loss.correct(output, examples.y[part])
-        right += correct or 0
+        right += loss.correct(output, examples.y[part]) or 0
     figures = {"loss": total / len(examples)}
-    if correct is not None:
+    if loss.classifies:
         figures["accuracy"] = right / len(examples)
     return figures

@@ -1,0 +1,179 @@
+"""What a training keeps on disk, and how it goes on from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedform.errors import FileError, SettingError
+from closedform.training.history import History
+
+if TYPE_CHECKING:
+    from closedform.training.checkpoint import Checkpoint
+    from closedform.training.loop import Training
+
+Array = NDArray[Any]
+
+# what may be changed when a training goes on
+_FREE = ("epochs",)
+
+
+@dataclass
+class Keeper:
+    """Writes a training's checkpoints.
+
+    A checkpoint holds everything that decides the training's future: parameters, the optimiser's averages,
+    how far it is in which epoch, the clock that the random numbers are drawn by, the learning rate, the
+    figures so far and what the callbacks remember, the best parameters among it.
+
+    Parameters
+    ----------
+    folder
+        Where they are written.
+    seconds
+        How often, besides the end of each epoch.
+    resumes
+        Whether to go on from the newest one that is there.
+    settings
+        What must be the same when the training goes on, as plain values.
+    """
+
+    folder: Path
+    seconds: float
+    resumes: bool
+    settings: dict[str, Any]
+    last: Path | None = None
+    note: str = ""
+    _written: float = 0.0
+
+    def begin(self, training: Training) -> None:
+        """Take the training to where the newest checkpoint left it, if there is one and that is wanted.
+
+        Raises
+        ------
+        SettingError
+            For a folder that holds a training that is not to go on, and for other settings than its own.
+        FileError
+            Where what is there cannot be read.
+        """
+        from closedform.training.checkpoint import newest
+
+        self._written = time.monotonic()
+        found = newest(self.folder)
+        if found is None:
+            return
+        if not self.resumes:
+            raise SettingError(
+                f"{self.folder}: holds the checkpoints of a training: pass resume=True to go on with it, or "
+                f"name another folder"
+            )
+        self._compare(found)
+        self.last, self.note = found.path, found.note
+        try:
+            _restore(training, found)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise FileError(
+                f"{found.path}: is no checkpoint of this training ({type(error).__name__}: {error}): name "
+                f"another folder"
+            ) from None
+
+    def is_due(self) -> bool:
+        """Whether enough time has passed since the last one."""
+        return time.monotonic() - self._written >= self.seconds
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint.
+
+        Raises
+        ------
+        FileError
+            Where it cannot be written; the one before stays.
+        """
+        from closedform.training.checkpoint import write
+
+        arrays, meta = _kept(training)
+        self.last = write(self.folder, arrays, {"settings": self.settings, **meta})
+        self._written = time.monotonic()
+
+    def _compare(self, found: Checkpoint) -> None:
+        before = found.meta.get("settings")
+        if not isinstance(before, Mapping):
+            raise FileError(f"{found.path}: is no checkpoint of a training: name another folder")
+        for word in {**before, **self.settings}:
+            then, now = before.get(word), self.settings.get(word)
+            if then != now and word not in _FREE:
+                raise SettingError(
+                    f"{found.path}: the training that is to go on had {_difference(word, then, now)}: give "
+                    f"the same, or begin anew in another folder"
+                )
+
+
+def _difference(word: str, then: Any, now: Any) -> str:
+    """In words, what differs."""
+    if word in ("data", "network", "validation"):
+        return {
+            "data": "other examples",
+            "network": "another network",
+            "validation": "other validation examples",
+        }[word]
+    return f"{word} = {then!r}, now it is {now!r}"
+
+
+def _kept(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
+    task, course, rates = training.task, training.course, training.task.rates
+    arrays = {f"parameters.{key}": np.array(array) for key, array in task.parameters.items()}
+    arrays |= {f"optimizer.{name}": array for name, array in training.trainer.state().items()}
+    callbacks = []
+    for number, callback in enumerate(training.callbacks):
+        values = {}
+        for word, value in callback.state().items():
+            if isinstance(value, np.ndarray):
+                arrays[f"callbacks.{number}.{word}"] = value
+            else:
+                values[word] = value
+        callbacks.append(values)
+    history = course.history
+    return arrays, {
+        "clock": {"epochs": task.clock.epochs, "updates": task.clock.updates},
+        "rate": {"base": rates.base, "begun": rates.begun},
+        "course": {
+            "epoch": course.epoch,
+            "done": course.done,
+            "total": course.total,
+            "right": course.right,
+            "is_stopped": course.is_stopped,
+            "is_finished": course.is_finished,
+        },
+        "history": {"figures": history.history, "seconds": history.seconds},
+        "callbacks": callbacks,
+    }
+
+
+def _restore(training: Training, found: Checkpoint) -> None:
+    task, course, meta = training.task, training.course, found.meta
+    task.clock.epochs, task.clock.updates = int(meta["clock"]["epochs"]), int(meta["clock"]["updates"])
+    task.rates.base, task.rates.begun = float(meta["rate"]["base"]), int(meta["rate"]["begun"])
+    for key in task.parameters:
+        task.parameters[key] = found.arrays[f"parameters.{key}"]
+    begin = "optimizer."
+    state = {name[len(begin) :]: array for name, array in found.arrays.items() if name.startswith(begin)}
+    training.trainer.restore(state)
+    for word, value in meta["course"].items():
+        setattr(course, word, type(getattr(course, word))(value))
+    figures = {
+        str(key): [float(value) for value in values] for key, values in meta["history"]["figures"].items()
+    }
+    seconds = [float(value) for value in meta["history"]["seconds"]]
+    course.history = History(figures, list(range(len(seconds))), seconds)
+    for number, (callback, values) in enumerate(zip(training.callbacks, meta["callbacks"], strict=True)):
+        begin = f"callbacks.{number}."
+        own = {name[len(begin) :]: array for name, array in found.arrays.items() if name.startswith(begin)}
+        callback.load_state({**values, **own})
+    if course.epoch < training.epochs and not course.is_stopped:
+        course.is_finished = False

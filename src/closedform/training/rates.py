@@ -1,0 +1,53 @@
+"""The learning rate of each update of a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from closedform.training.schedules import Schedule
+
+
+class Rates:
+    """What the learning rate is at each update.
+
+    Parameters
+    ----------
+    base
+        The optimiser's learning rate; `base` is what callbacks make of it.
+    schedule
+        How the rate goes from there; None leaves it.
+    epoch_steps, total_steps
+        The updates of an epoch and of the whole training.
+    begun
+        How many updates the network had before the training.
+    changes
+        Whether anything may change the rate.
+    """
+
+    def __init__(
+        self,
+        base: float,
+        schedule: Schedule | None = None,
+        epoch_steps: int = 1,
+        total_steps: int = 1,
+        begun: int = 0,
+        changes: bool = False,
+    ):
+        self.base, self.schedule, self.begun = base, schedule, begun
+        self.epoch_steps, self.total_steps = epoch_steps, total_steps
+        self.changes = changes or schedule is not None
+
+    def of(self, first: int, count: int) -> NDArray[np.float64]:
+        """The rates of so many updates, the first of which follows `first` others of the network."""
+        if self.schedule is None:
+            return np.full(count, self.base)
+        steps = np.arange(first - self.begun, first - self.begun + count, dtype=np.int64)
+        return self.schedule.rates(steps, self.base, self.epoch_steps, self.total_steps)
+
+    def last(self, updates: int) -> float:
+        """The rate of the last of so many updates of the network."""
+        return float(self.of(max(updates - 1, self.begun), 1)[0])
