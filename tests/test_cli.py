@@ -129,7 +129,9 @@ def test_settings_reach_the_training(folder, capsys):
 def test_a_training_that_fails_leaves_no_folder(folder, capsys):
     code, _, errors = train(capsys, "--lr", "1e38")
     assert code == 1
-    assert errors.startswith("closedform: the loss is nan after 1 update: the training has diverged; ")
+    assert errors.startswith(
+        "closedform: the loss is nan after 1 update, in epoch 1, first in 1.weight: the training has diverged; "
+    )
     assert list(Path("runs").iterdir()) == []
 
 

@@ -1,0 +1,84 @@
+"""Where a command's text goes: to the terminal, or into a file of some format."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from closedform.cli.options import path
+from closedform.errors import SettingError
+
+_WIDEST = 100  # columns of a text
+_SUFFIXES = {"text": "txt", "latex": "tex"}
+_OTHER_SUFFIXES = {"txt": "text", "tex": "latex", "htm": "html"}
+_PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">"})
+
+
+def add_output(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
+    parser.add_argument("--format", choices=formats, help="default: by the name after --out, else text")
+    parser.add_argument("--out", metavar="FILE", type=path, help="write there instead of printing")
+    parser.set_defaults(formats=formats)
+
+
+def wanted_format(options: argparse.Namespace) -> str:
+    """The format that was asked for, or that the output file's name shows.
+
+    Raises
+    ------
+    SettingError
+        For an output that nothing is written to: the file that is read, or one of another format's name.
+    """
+    out: Path | None = options.out
+    if out is None:
+        return str(options.format or "text")
+    if str(out) == "-":
+        raise SettingError("--out -: leave --out out to print")
+    spare(out, options.file, "--out")
+    if options.format is not None:
+        return str(options.format)
+    suffix = out.suffix.lower().lstrip(".")
+    found = _OTHER_SUFFIXES.get(suffix, suffix) or "text"
+    if found not in options.formats:
+        known = ", ".join(f".{_SUFFIXES.get(name, name)}" for name in options.formats)
+        raise SettingError(f"{out}: .{suffix} is the ending of no format; known are {known}: or add --format")
+    return found
+
+
+def spare(out: Path, read: Path, option: str) -> None:
+    """Nothing is written over the file that is read."""
+    is_same = False
+    with contextlib.suppress(OSError, ValueError):  # one of them is not there
+        is_same = os.path.samefile(out, read)
+    if is_same:
+        raise SettingError(f"{out}: {option} is the file that is read: name another")
+
+
+def deliver(text: str, options: argparse.Namespace, format: str) -> None:
+    """Print what was made, or write it whole."""
+    from closedform.files import write_file
+    from closedform.summary import writable
+
+    if options.out is None:
+        shown = text.rstrip("\n")
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        if "✓".encode(encoding, "ignore") == b"":
+            shown = shown.translate(_PLAIN_MARKS)
+        print(writable(shown, sys.stdout))
+        return
+    write_file(
+        options.out,
+        (text.rstrip("\n") + "\n").encode(),
+        f"{options.file.stem}.{_SUFFIXES.get(format, format)}",
+        makes_folders=False,
+    )
+
+
+def width() -> int:
+    """The columns of the terminal, from 40 to 100; 100 where there is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return _WIDEST
+    return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))

@@ -1,0 +1,44 @@
+"""``closedform summary``: the sizes of a network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from closedform.cli.options import path, whole
+
+if TYPE_CHECKING:
+    from closedform.cli.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the others."""
+    summary = commands.add_parser(
+        "summary", help="print a network's layers, sizes and parameters", allow_abbrev=False
+    )
+    summary.add_argument("net", metavar="NET.toml", type=path)
+    summary.add_argument(
+        "--plan", action="store_true", help="print the compiled engine's plan of a training step too"
+    )
+    summary.add_argument("--batch", metavar="N", type=whole(1, 1 << 24), help="of the plan, default: 32")
+    summary.add_argument("--threads", metavar="N", type=whole(1, 1 << 12), help="of the plan")
+    summary.set_defaults(run=_summary, misused=summary.error)
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from closedform.files import load_model, read_toml
+    from closedform.summary import summary, writable
+
+    if not options.plan and (options.batch or options.threads):
+        options.misused("--batch and --threads are settings of the plan: add --plan")
+    is_model = options.net.suffix == ".safetensors"
+    architecture = load_model(options.net).architecture if is_model else read_toml(options.net)
+    text = summary(architecture)
+    if options.plan:
+        from closedform.engine.plan_table import plan_text
+        from closedform.engine.threads import thread_count
+
+        text += "\n\n" + plan_text(architecture, options.batch or 32, thread_count(options.threads))
+    print(writable(text, sys.stdout))
+    return 0
