@@ -87,9 +87,9 @@ def toml_values(path: PathLike, parse_float: Callable[[str], Any] = float) -> di
 def to_toml(architecture: Architecture) -> str:
     """The architecture as TOML, which `read_toml` reads back."""
     values = architecture.to_dict()
-    lines = ["[network]", *(f"{key} = {_toml(value)}" for key, value in values["network"].items())]
+    lines = ["[network]", *(f"{key} = {toml_value(value)}" for key, value in values["network"].items())]
     for layer in values["layer"]:
-        lines += ["", "[[layer]]", *(f"{key} = {_toml(value)}" for key, value in layer.items())]
+        lines += ["", "[[layer]]", *(f"{key} = {toml_value(value)}" for key, value in layer.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -418,13 +418,19 @@ def _umask() -> int:
     return current
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A plain value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(key)} = {toml_value(inner)}" for key, inner in value.items()) + " }"
     return repr(value)
+
+
+def _toml_key(key: str) -> str:
+    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if is_bare else json.dumps(key, ensure_ascii=False)

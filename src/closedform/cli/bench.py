@@ -50,13 +50,13 @@ def _bench(options: argparse.Namespace) -> int:
     from closedform.bench.networks import NAMES, network
     from closedform.bench.steps import HEADER, Timing, machine, measured
     from closedform.engine.threads import thread_count
-    from closedform.files import read_toml
+    from closedform.runs.run_file import read_network
 
     for name in options.nets if options.json is not None else ():
         if name.endswith(".toml"):
             spare(options.json, Path(name), "--json")
     networks = [
-        (Path(name).stem, read_toml(name)) if name.endswith(".toml") else (name, network(name))
+        (Path(name).stem, read_network(name)) if name.endswith(".toml") else (name, network(name))
         for name in options.nets or NAMES
     ]
     threads = thread_count(options.threads)

@@ -27,13 +27,14 @@ def add(commands: Commands) -> None:
 
 
 def _summary(options: argparse.Namespace) -> int:
-    from closedform.files import load_model, read_toml
+    from closedform.files import load_model
+    from closedform.runs.run_file import read_network
     from closedform.summary import summary, writable
 
     if not options.plan and (options.batch or options.threads):
         options.misused("--batch and --threads are settings of the plan: add --plan")
     is_model = options.net.suffix == ".safetensors"
-    architecture = load_model(options.net).architecture if is_model else read_toml(options.net)
+    architecture = load_model(options.net).architecture if is_model else read_network(options.net)
     text = summary(architecture)
     if options.plan:
         from closedform.engine.plan_table import plan_text
