@@ -1,0 +1,1 @@
+"""The work of the command: what it trains, and what it leaves in a run's folder."""
