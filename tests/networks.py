@@ -12,9 +12,10 @@ def digits_like(seed, count=12, shape=(1, 8, 8), classes=4):
     return rng.normal(size=(count, *shape)).astype(np.float32), rng.integers(0, classes, count)
 
 
-def small(loss=None, seed=0, classes=4, drop=()):
+def small(loss=None, seed=0, classes=4, drop=(), engine=None):
     layers = [cf.Conv2d(3, 3, padding=1), cf.ReLU(), cf.MaxPool2d(2), *drop, cf.Flatten(), cf.Dense(classes)]
-    return cf.Network(layers, input_shape=(1, 8, 8), loss=loss or cf.SoftmaxCrossEntropy(), seed=seed)
+    loss = loss or cf.SoftmaxCrossEntropy()
+    return cf.Network(layers, input_shape=(1, 8, 8), loss=loss, seed=seed, engine=engine)
 
 
 def twin(torch, net, dtype):

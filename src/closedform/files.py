@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -359,10 +361,10 @@ def write_file(
             return
         place = Path(os.path.realpath(path))
         if makes_folders:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(place.parent)
         elif not place.parent.exists():
             raise FileError(f"{path}: cannot be written: there is no folder {path.parent}: make it first")
-        _replace(place, data)
+        replace_file(place, [data])
     except FileError:
         raise
     except (OSError, ValueError) as error:
@@ -388,21 +390,46 @@ def _printed_to(found: os.stat_result) -> int | None:
     return None
 
 
-def _replace(place: Path, data: bytes) -> None:
-    """Write a regular file beside its place and move it there."""
+def replace_file(place: Path, parts: Iterable[bytes | Array]) -> None:
+    """Write a regular file beside its place, in parts, and move it there once it is safely on disk."""
     import tempfile
 
     handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, place)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(OSError):  # what went wrong first is what to tell
+            os.unlink(temporary)
         raise
+    _flush_folder(place.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is to lie in, so that they outlast a loss of power."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        _flush_folder(place.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Put the names in a folder on disk, where the system can do that."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has no such thing
+            raise
+    finally:
+        os.close(handle)
 
 
 def reason(error: OSError | ValueError) -> str:

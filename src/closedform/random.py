@@ -5,11 +5,11 @@ number of threads, nor the order in which layers run changes which number an ent
 
 The four 32-bit words of the counter are:
 
-    word  uniform (dropout)   permutation      uniform_array (weights)
-    0     entry // 4          position // 2    entry // 2
-    1     image               0                parameter
-    2     step                epoch            0
-    3     domain, layer       domain           domain, layer
+    word  uniform (dropout)   permutation      uniform_array (weights)   Augmentation
+    0     entry // 4          position // 2    entry // 2                image, lower word
+    1     image               0                parameter                 image, upper word
+    2     step                epoch            0                         epoch
+    3     domain, layer       domain           domain, layer             domain
 
 The domain is the upper 8 bits of the last word, the layer the lower 24; the seed is the key.
 """
@@ -40,6 +40,7 @@ class Domain(IntEnum):
     DROPOUT = 2
     PERMUTATION = 3
     SPLIT = 4
+    AUGMENTATION = 5
 
 
 def philox(

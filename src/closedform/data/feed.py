@@ -40,7 +40,7 @@ class Feed:
         How inputs are varied, each epoch in another way.
     seed : int
         Decides what the augmentation does.
-    whole : int
+    whole : int, optional
         Bytes up to which all inputs are converted at once.
 
     Raises
@@ -58,7 +58,7 @@ class Feed:
         standardization: Standardization | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        whole: int = _WHOLE,
+        whole: int | None = None,
     ):
         self.raw = shaped(x, input_shape)
         self.standardization, self.augmentation, self.seed = standardization, augmentation, seed
@@ -67,7 +67,7 @@ class Feed:
             return
         if standardization is None and self.raw.dtype == np.float32:
             self.plain = self.raw
-        elif 4 * self.raw.size <= whole:
+        elif 4 * self.raw.size <= (_WHOLE if whole is None else whole):
             self.plain = self._converted(self.raw)
 
     def __len__(self) -> int:

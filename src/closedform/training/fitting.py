@@ -14,12 +14,12 @@ import numpy as np
 
 from closedform.data.feed import Feed
 from closedform.errors import SettingError, ShapeError
+from closedform.training import progress
 from closedform.training.fingerprint import fingerprint
 from closedform.training.history import History
 from closedform.training.keeper import Keeper
 from closedform.training.loop import Clock, Examples, Task, Training
 from closedform.training.optimisers import SGD, Optimizer
-from closedform.training import progress
 from closedform.training.rates import Rates
 from closedform.training.weighting import example_weights, smoothed
 

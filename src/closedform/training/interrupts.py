@@ -5,10 +5,28 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = ("SIGINT", "SIGTERM")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A training that was interrupted, after what was done has been saved.
+
+    Attributes
+    ----------
+    epoch, step, steps
+        How many epochs are done, how many steps of the next one, and how many steps an epoch has.
+    checkpoint
+        What was saved; None where there was nothing that is worth it.
+    """
+
+    def __init__(self, epoch: int, step: int, steps: int, checkpoint: Path | None):
+        self.epoch, self.step, self.steps, self.checkpoint = epoch, step, steps, checkpoint
+        where = f"in epoch {epoch + 1}, after {step} of {steps} steps"
+        super().__init__(f"stopped {where}; {checkpoint} holds it: go on with resume=True")
 
 
 class Interrupts:

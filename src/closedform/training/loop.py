@@ -15,7 +15,7 @@ from closedform.data.feed import Feed
 from closedform.layers import Loss
 from closedform.random import permutation
 from closedform.training.history import History
-from closedform.training.interrupts import Interrupts
+from closedform.training.interrupts import Interrupted, Interrupts
 from closedform.training.optimisers import Optimizer
 from closedform.training.progress import Progress
 from closedform.training.rates import Rates
@@ -220,7 +220,7 @@ class Training:
         DataError
             Where the loss or a parameter is infinite or no number; the parameters are left as the last update
             made them.
-        KeyboardInterrupt
+        Interrupted
             Where it was interrupted, and what was done is saved.
         """
         course = self.course
@@ -301,7 +301,9 @@ class Training:
         if self.interrupts.came:
             if self.trainer.is_finite():
                 self._save()
-            raise KeyboardInterrupt
+            kept = None if self.keeper is None else self.keeper.last
+            steps = self.course.done // self.task.batch_size
+            raise Interrupted(self.course.epoch, steps, self.batches, kept)
 
     def _figures(self) -> dict[str, float]:
         course, task = self.course, self.task

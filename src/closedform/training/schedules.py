@@ -1,0 +1,311 @@
+"""How the learning rate goes in the course of a training.
+
+A schedule is a pure function of the update's number: it has no state, and what it gives does not depend on
+how updates are grouped.  All its shares are of the optimiser's learning rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedform.errors import SettingError
+
+Rates = NDArray[np.float64]
+Steps = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """The learning rate of each update."""
+
+    @abstractmethod
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """The learning rates of some updates.
+
+        Parameters
+        ----------
+        steps : array of int64
+            The updates' numbers (S,), counted from 0 at the beginning of the training.
+        base : float
+            The optimiser's learning rate.
+        epoch_steps, total_steps : int
+            The updates of one epoch, and of the whole training.
+
+        Returns
+        -------
+        array of float64
+            (S,), from 0.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schedule as plain values: `type`, and the settings that differ from their defaults."""
+        found: dict[str, Any] = {"type": type(self).__name__}
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            if value != entry.default:
+                found[entry.name] = value.to_dict() if isinstance(value, Schedule) else value
+        return found
+
+    def _share(self, word: str, least: float = 0.0, most: float = math.inf, above: bool = False) -> None:
+        """Make a setting a float within its bounds."""
+        value = getattr(self, word)
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not least <= float(value) <= most or (above and float(value) == least):
+            lower = f"above {least:g}" if above else f"from {least:g}"
+            upper = "" if most == math.inf else f" to {most:g}"
+            kind = type(self).__name__
+            raise SettingError(f"{kind}: {word} must be a number {lower}{upper}, got {value!r}")
+        if not math.isfinite(float(value)):
+            raise SettingError(f"{type(self).__name__}: {word} must be finite, got {value!r}")
+        object.__setattr__(self, word, float(value))
+
+    def _steps(self) -> None:
+        """`steps`, where it is given, is a whole number from 1."""
+        value = getattr(self, "steps", None)
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if value is not None and (not whole or value < 1):
+            kind = type(self).__name__
+            raise SettingError(f"{kind}: steps must be a whole number from 1, got {value!r}")
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up along half a cosine, then down along half a cosine, once in the whole training.
+
+    Parameters
+    ----------
+    warm_up : float
+        The share of the training in which the rate rises, from 0 to 1.
+    start, end : float
+        The first and the last rate, as shares of the optimiser's, which is the highest.
+
+    Raises
+    ------
+    SettingError
+        For a setting outside its range.
+
+    References
+    ----------
+    L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2018; the rates are those of PyTorch's `OneCycleLR`.
+    """
+
+    warm_up: float = 0.3
+    start: float = 0.04
+    end: float = 1e-4
+
+    def __post_init__(self) -> None:
+        self._share("warm_up", most=1.0)
+        self._share("start", most=1.0)
+        self._share("end", most=1.0)
+
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """See `Schedule.rates`."""
+        top, last = self.warm_up * total_steps - 1, float(total_steps - 1)
+        rising = _between(steps, 0.0, top)
+        falling = _between(steps, max(top, 0.0), last)
+        up = base * (1 + (self.start - 1) / 2 * (1 + np.cos(np.pi * rising)))
+        down = base * (self.end + (1 - self.end) / 2 * (1 + np.cos(np.pi * falling)))
+        return np.where(steps <= top, up, down)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Down along half a cosine, update by update.
+
+    Parameters
+    ----------
+    end : float
+        What it goes down to, as a share of the optimiser's learning rate.
+
+    Raises
+    ------
+    SettingError
+        For a setting outside its range.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+    """
+
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._share("end", most=1.0)
+
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """See `Schedule.rates`."""
+        share = _between(steps, 0.0, float(total_steps))
+        return base * (self.end + (1 - self.end) * (1 + np.cos(np.pi * share)) / 2)
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """Multiplied with a factor every so many epochs, or updates.
+
+    Parameters
+    ----------
+    factor : float
+        Above 0.
+    epochs : float
+        After how many epochs each time; above 0.
+    steps : int, optional
+        After how many updates, instead.
+
+    Raises
+    ------
+    SettingError
+        For a setting outside its range.
+    """
+
+    factor: float = 0.1
+    epochs: float = 1.0
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        self._share("factor", above=True)
+        self._share("epochs", above=True)
+        self._steps()
+
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """See `Schedule.rates`."""
+        each = self.steps or max(1, round(self.epochs * epoch_steps))
+        return base * self.factor ** (steps // each).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class InverseDecay(Schedule):
+    """Divided by a power of the number of updates: base·(1 + gamma·step)^−power.
+
+    Parameters
+    ----------
+    gamma, power : float
+        From 0.
+
+    Raises
+    ------
+    SettingError
+        For a setting outside its range.
+
+    References
+    ----------
+    Y. Jia et al., "Caffe: convolutional architecture for fast feature embedding", 2014; there it is "inv".
+    """
+
+    gamma: float = 1e-4
+    power: float = 0.75
+
+    def __post_init__(self) -> None:
+        self._share("gamma")
+        self._share("power")
+
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """See `Schedule.rates`."""
+        return base * (1 + self.gamma * steps.astype(np.float64)) ** -self.power
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """Up along a line, and then by another schedule.
+
+    Parameters
+    ----------
+    epochs : float
+        How many epochs it rises; above 0.
+    steps : int, optional
+        How many updates it rises, instead.
+    start : float
+        The first rate, as a share of the optimiser's.
+    then : Schedule, optional
+        What follows, for the updates that are left; the optimiser's learning rate where it is None.
+
+    Raises
+    ------
+    SettingError
+        For a setting outside its range.
+
+    References
+    ----------
+    P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
+    """
+
+    epochs: float = 1.0
+    steps: int | None = None
+    start: float = 0.1
+    then: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        self._share("epochs", above=True)
+        self._share("start", most=1.0)
+        self._steps()
+        if self.then is not None and not isinstance(self.then, Schedule):
+            raise SettingError(f"WarmUp: then must be a schedule, as in then=cf.Cosine(), got {self.then!r}")
+
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """See `Schedule.rates`."""
+        count = self.steps or max(1, round(self.epochs * epoch_steps))
+        rising = base * (self.start + (1 - self.start) * np.minimum(steps, count) / count)
+        if self.then is None:
+            return rising
+        left = np.maximum(steps - count, 0)
+        return np.where(
+            steps < count, rising, self.then.rates(left, base, epoch_steps, max(1, total_steps - count))
+        )
+
+
+SCHEDULES = {kind.__name__: kind for kind in (OneCycle, Cosine, StepDecay, InverseDecay, WarmUp)}
+
+
+def schedule_from_dict(values: Any, where: str = "") -> Schedule:
+    """Read `Schedule.to_dict`'s form.
+
+    Parameters
+    ----------
+    values
+        Plain values, as in ``{"type": "OneCycle", "warm_up": 0.2}``.
+    where
+        What messages begin with.
+
+    Raises
+    ------
+    SettingError
+        For an unknown type or word, with the nearest known one, and for settings that make no sense.
+    """
+    from closedform.architecture import nearest
+
+    begin = f"{where}: " if where else ""
+    if not isinstance(values, Mapping) or "type" not in values:
+        raise SettingError(f'{begin}expected a schedule, as in {{type = "OneCycle"}}, got {values!r}')
+    name = values["type"]
+    if not isinstance(name, str) or name not in SCHEDULES:
+        raise SettingError(f"{begin}{name!r} is no schedule; {nearest(str(name), SCHEDULES)}")
+    kind = SCHEDULES[name]
+    words = {word: value for word, value in values.items() if word != "type"}
+    known = list(inspect.signature(kind).parameters)
+    for word in words:
+        if word not in known:
+            raise SettingError(f"{begin}{name}: unknown key {word!r}; {nearest(str(word), known)}")
+    if "then" in words:
+        words["then"] = schedule_from_dict(words["then"], f"{begin}then")
+    try:
+        found: Schedule = kind(**words)
+    except SettingError as error:
+        raise SettingError(f"{begin}{error}") from None
+    return found
+
+
+def _between(steps: Steps, first: float, last: float) -> Rates:
+    """How far each step is from the first to the last, from 0 to 1."""
+    if last <= first:
+        return np.ones(len(steps))
+    return np.clip((steps - first) / (last - first), 0.0, 1.0)

@@ -1,0 +1,287 @@
+"""`fit(checkpoint=..., resume=True)`: what was interrupted ends in the same bits as what was not."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from networks import digits_like, small
+
+import closedform as cf
+from closedform.random import permutation
+
+X, Y = digits_like(11, count=50)
+VALIDATION = digits_like(12, count=20)
+ENGINES = ["compiled", "reference"]
+
+
+class At(cf.Callback):
+    """Does something at the end of one batch of the whole training."""
+
+    def __init__(self, batch, act):
+        self.left, self.act = batch, act
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.left == 0:
+            self.act()
+        self.left -= 1
+
+
+class Crash(Exception):
+    """As if the process had ended."""
+
+
+def crash():
+    raise Crash
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def settings(**more):
+    return {
+        "epochs": 4,
+        "batch_size": 8,
+        "optimizer": cf.Adam(1e-2),
+        "schedule": cf.OneCycle(),
+        "validation_data": VALIDATION,
+        "standardize": True,
+        "augment": cf.Augmentation(shift=1, flip=True),
+        "verbose": 0,
+        **more,
+    }
+
+
+def stopping():
+    """Early stopping that fires, with the best weights restored, and a rate that falls."""
+    return [
+        cf.EarlyStopping("val_loss", patience=1, restore_best_weights=True),
+        cf.ReduceLROnPlateau("val_loss", patience=0, min_delta=10.0, factor=0.5),
+    ]
+
+
+def trained(engine=None, net=None, **more):
+    net = net or small(seed=5, drop=[cf.Dropout(0.3)], engine=engine)
+    history = net.fit(X, Y, **settings(**more))
+    return net, history
+
+
+def bits(net):
+    return [array.tobytes() for array in net.parameters.values()]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("batch", [0, 5, 6, 7, 16, 27])
+def test_a_crash_at_any_batch_changes_no_bit(tmp_path, engine, batch):
+    """Seven batches an epoch, the last of two examples; the crash loses what is after the last checkpoint."""
+    expected, history = trained(engine, callbacks=[At(99, crash)])
+    with pytest.raises(Crash):
+        trained(engine, checkpoint=tmp_path, checkpoint_seconds=0, callbacks=[At(batch, crash)])
+    net, found = trained(engine, checkpoint=tmp_path, resume=True, callbacks=[At(99, crash)])
+    assert bits(net) == bits(expected)
+    assert found.history == history.history
+    assert net.predict(X).tobytes() == expected.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("optimizer", [cf.SGD(0.1), cf.SGD(0.1, momentum=0.9, nesterov=True), cf.AdamW(1e-2)])
+@pytest.mark.parametrize("more", [{}, {"clip_norm": 0.5}, {"sample_weight": np.linspace(0, 2, 50)}])
+def test_the_optimisers_averages_go_on(tmp_path, optimizer, more):
+    expected, _ = trained(optimizer=optimizer, **more)
+    with pytest.raises(Crash):
+        trained(
+            optimizer=optimizer, checkpoint=tmp_path, checkpoint_seconds=0, callbacks=[At(17, crash)], **more
+        )  # fmt: skip
+    net, _ = trained(
+        optimizer=optimizer, checkpoint=tmp_path, resume=True, callbacks=[At(99, crash)], **more
+    )  # fmt: skip
+    assert bits(net) == bits(expected)
+
+
+@pytest.mark.parametrize("batch", [3, 13, 20])
+def test_what_callbacks_remember_goes_on(tmp_path, batch):
+    expected, history = trained(callbacks=[*stopping(), At(99, crash)], epochs=9)
+    assert 1 < len(history.epoch) < 9  # it was stopped early
+    with pytest.raises(Crash):
+        trained(
+            callbacks=[*stopping(), At(batch, crash)], epochs=9, checkpoint=tmp_path, checkpoint_seconds=0
+        )  # fmt: skip
+    net, found = trained(
+        callbacks=[*stopping(), At(99, crash)], epochs=9, checkpoint=tmp_path, resume=True
+    )  # fmt: skip
+    assert bits(net) == bits(expected)
+    assert found.history == history.history
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_interrupt_saves_and_is_raised(tmp_path, engine):
+    expected, _ = trained(engine, callbacks=[At(99, crash)])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trained(engine, checkpoint=tmp_path, callbacks=[At(9, interrupt)])
+    assert str(caught.value) == (
+        f"stopped in epoch 2, after 3 of 7 steps; {tmp_path / '000002.safetensors'} holds it: go on with "
+        f"resume=True"
+    )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    net, _ = trained(engine, checkpoint=tmp_path, resume=True, callbacks=[At(99, crash)])
+    assert bits(net) == bits(expected)
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path):
+    def twice():
+        interrupt()
+        interrupt()
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trained(checkpoint=tmp_path, callbacks=[At(2, twice)])
+    assert str(caught.value) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_without_checkpoints_is_pythons_own(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trained(callbacks=[At(2, interrupt)])
+    assert str(caught.value) == ""
+
+
+def test_an_interrupt_drops_the_step_that_is_under_way(tmp_path):
+    """Large steps in compiled code: the signal comes while one runs."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2048, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 2048)
+
+    def fitted(**more):
+        layers = [cf.Conv2d(32, 5, padding=2), cf.ReLU(), cf.MaxPool2d(2), cf.Flatten(), cf.Dense(10)]
+        net = cf.Network(layers, (1, 28, 28), cf.SoftmaxCrossEntropy())
+        net.fit(x, y, epochs=2, batch_size=1024, optimizer=cf.SGD(0.01), verbose=0, **more)
+        return net
+
+    expected = fitted()
+    interrupted = 0
+    for delay in (0.05, 0.1, 0.15, 0.2):
+        timer = threading.Timer(delay, interrupt)
+        timer.start()
+        try:
+            fitted(checkpoint=tmp_path, resume=True)
+        except KeyboardInterrupt:
+            interrupted += 1
+        else:
+            break
+        finally:
+            timer.cancel()
+    assert interrupted
+    assert bits(fitted(checkpoint=tmp_path, resume=True)) == bits(expected)
+
+
+def test_nothing_there_yet_begins_anew(tmp_path):
+    net, _ = trained(checkpoint=tmp_path / "new", resume=True)
+    assert bits(net) == bits(trained()[0])
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    expected, history = trained(checkpoint=tmp_path)
+    fresh = small(seed=5, drop=[cf.Dropout(0.3)])
+    before = sorted(tmp_path.iterdir())
+    net, found = trained(net=fresh, checkpoint=tmp_path, resume=True)
+    assert bits(net) == bits(expected)
+    assert (found.history, found.seconds) == (history.history, history.seconds)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_more_epochs_go_on_from_a_finished_training(tmp_path):
+    expected, _ = trained(epochs=4, schedule=None)
+    trained(epochs=2, schedule=None, checkpoint=tmp_path)
+    net, history = trained(epochs=4, schedule=None, checkpoint=tmp_path, resume=True)
+    assert bits(net) == bits(expected)
+    assert len(history.epoch) == 4
+
+
+def test_checkpoints_that_are_there_are_not_overwritten(tmp_path):
+    trained(checkpoint=tmp_path)
+    with pytest.raises(cf.SettingError) as caught:
+        trained(checkpoint=tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: holds the checkpoints of a training: pass resume=True to go on with it, or name "
+        f"another folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "difference"),
+    [
+        ({"batch_size": 9}, "batch_size = 8, now it is 9"),
+        (
+            {"optimizer": cf.Adam(2e-2)},
+            "optimizer = 'Adam(learning_rate=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)', now it "
+            "is 'Adam(learning_rate=0.02, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)'",
+        ),
+        ({"clip_norm": 1.0}, "clip_norm = None, now it is 1.0"),
+        ({"label_smoothing": 0.1}, "other examples"),
+        ({"validation_data": digits_like(13, count=20)}, "other validation examples"),
+        ({"net": small(seed=6, drop=[cf.Dropout(0.3)])}, "seed = 5, now it is 6"),
+        ({"net": small(seed=5)}, "another network"),
+        ({"callbacks": [At(99, crash)]}, "callbacks = [], now it is ['At']"),
+    ],
+)
+def test_another_training_does_not_go_on_from_it(tmp_path, more, difference):
+    trained(epochs=1, checkpoint=tmp_path)
+    with pytest.raises(cf.SettingError) as caught:
+        trained(epochs=2, checkpoint=tmp_path, resume=True, **more)
+    assert str(caught.value) == (
+        f"{tmp_path / '000001.safetensors'}: the training that is to go on had {difference}: give the same, "
+        f"or begin anew in another folder"
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_training_that_diverges_says_where_and_keeps_the_last_checkpoint(tmp_path, engine):
+    """The second example passes the first layer as 1e30, and overflows in the second."""
+    layers = [cf.Dense(1, bias=False), cf.Dense(1, bias=False, name="wide"), cf.Dense(1, bias=False)]
+    net = cf.Network(layers, (1,), cf.MeanSquaredError(), engine=engine)
+    for key, value in [("0.weight", 1.0), ("wide.weight", 1e10), ("2.weight", 1e-10)]:
+        net.parameters[key][...] = value
+    x = np.ones((2, 1))
+    x[permutation(0, 0, 2)[1]] = 1e30
+    with pytest.raises(cf.DataError) as caught:
+        net.fit(
+            x,
+            x[:, 0],
+            batch_size=1,
+            optimizer=cf.SGD(1e-99),
+            checkpoint=tmp_path,
+            checkpoint_seconds=0,
+            verbose=0,
+        )
+    assert str(caught.value) == (
+        "the loss is inf after 1 update, in epoch 1, first in the output of wide: the training has diverged; "
+        "make the network anew and train it with a learning rate below 1e-99; the last checkpoint, "
+        f"{tmp_path / '000001.safetensors'}, is from before and stays"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["000001.safetensors"]
+
+
+def test_a_schedule_sets_the_rate_of_each_step():
+    """Plain descent on a loss with gradient 1: the bias falls by the sum of the rates."""
+    net = cf.Network([cf.Dense(1)], (1,), cf.MeanSquaredError())
+    net.parameters["0.weight"][...], net.parameters["0.bias"][...] = 0, 0
+    history = net.fit(
+        np.zeros((4, 1)),
+        np.full(4, -1e6),
+        epochs=2,
+        batch_size=1,
+        optimizer=cf.SGD(1e-9),
+        schedule=cf.StepDecay(0.5, epochs=1),
+        verbose=0,
+    )
+    # each gradient is 2·(b + 1e6), about 2e6: four steps of 1e-9 and four of half of it
+    assert net.parameters["0.bias"][0] == pytest.approx(-(4 + 2) * 2e-3, rel=1e-5)
+    assert history["learning_rate"] == [1e-9, 5e-10]
+
+
+def test_two_folders_of_one_training_hold_the_same(tmp_path):
+    """Nothing of the clock on the wall is in what decides the future."""
+    nets = [
+        trained(checkpoint=tmp_path / name, checkpoint_seconds=seconds)[0]
+        for name, seconds in [("a", 0), ("b", 9)]
+    ]
+    assert bits(nets[0]) == bits(nets[1])
