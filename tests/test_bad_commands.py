@@ -34,11 +34,25 @@ USAGE = [
     (
         "frobnicate",
         "closedform: argument COMMAND: 'frobnicate' is unknown; "
-        "known are train, summary, bench, explain, check",
+        "known are train, evaluate, predict, init, summary, bench, explain, check",
     ),
-    ("train", "closedform train: the following arguments are required: DATA"),
-    ("train digit", "closedform train: argument DATA: 'digit' is unknown; did you mean digits?"),
-    ("train mnist", "closedform train: argument DATA: 'mnist' is unknown; known are digits"),
+    ("train", "closedform train: what to train on is missing: digits, RUN.toml, or --data PATH"),
+    (
+        "train --resume",
+        "closedform train: what to train on is missing: digits, RUN.toml, or --data PATH",
+    ),
+    (
+        "train digits --data mnist",
+        "closedform train: data are named twice, digits and mnist: leave one out",
+    ),
+    (
+        "train digits --overwrite",
+        "closedform train: --overwrite needs --out: without it every run has a fresh folder",
+    ),
+    (
+        "train digits --out x --resume --overwrite",
+        "closedform train: argument --overwrite: not allowed with argument --resume",
+    ),
     (
         "train digits --epochs 0",
         "closedform train: argument --epochs: must be a whole number from 1 to 4294967295, got '0'",
@@ -68,6 +82,20 @@ USAGE = [
     ("train digits --net=", "closedform train: argument --net: must name a file or folder, got ''"),
     ("train digits --epoch 3", "closedform: unrecognized arguments: --epoch 3"),
     ("train digits more", "closedform: unrecognized arguments: more"),
+    (
+        "train digits --engine fast",
+        "closedform train: argument --engine: 'fast' is unknown; known are compiled, reference",
+    ),
+    (
+        "train digits --augment flop",
+        "closedform train: argument --augment: unknown key 'flop'; did you mean flip?",
+    ),
+    ("evaluate", "closedform evaluate: the following arguments are required: MODEL"),
+    ("predict model", "closedform predict: the following arguments are required: INPUT"),
+    (
+        "predict model x --format yaml",
+        "closedform predict: argument --format: 'yaml' is unknown; known are table, json, csv",
+    ),
     ("train digits --json=yes", "closedform train: argument --json: ignored explicit argument 'yes'"),
     ("summary", "closedform summary: the following arguments are required: NET.toml"),
 ]
@@ -94,16 +122,17 @@ FAILURES = [
     ),
     (
         "train digits --net eleven.toml",
-        "eleven.toml: digits are images (1, 8, 8) of 10 classes, the network takes (1, 8, 8) and gives (11,)",
+        "eleven.toml: the network gives (11,) for each image, digits has 10 classes: end it with a Dense "
+        "layer of out_features = 10",
     ),
     (
         "train digits --net shape.toml",
-        "shape.toml: digits are images (1, 8, 8) of 10 classes, "
-        "the network takes (1, 28, 28) and gives (10,)",
+        "shape.toml: the network takes images (1, 28, 28), those of digits are (1, 8, 8): leave input_shape "
+        "out",
     ),
     (
         "train digits --net loss.toml",
-        'loss.toml: digits need loss = "SoftmaxCrossEntropy", got MeanSquaredError',
+        'loss.toml: loss = "MeanSquaredError" tells no classes apart: write loss = "SoftmaxCrossEntropy"',
     ),
     (
         "train digits --net misfit.toml",
@@ -115,6 +144,10 @@ FAILURES = [
         "huge.toml: the network's 75,000,000,000,010 parameters need 300,000.0 GB, "
         "more memory than there is: make its layers smaller",
     ),
+    ("train digit", "digit: there is no such file or folder; did you mean digits?"),
+    ("train mnist", "mnist: there is no such file or folder: name data, a run file, or digits"),
+    ("train small.toml", 'small.toml: says no data: add [data] with path = "..." to it, or pass --data PATH'),
+    ("train none.toml", "none.toml: cannot be read: No such file or directory"),
     ("train digits --out small.toml", "small.toml: is no folder: name another folder with --out"),
     (
         "train digits --out small.toml/runs",
@@ -167,7 +200,7 @@ def test_a_folder_without_permission(folder, capsys, monkeypatch, arguments, mes
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("train digits --epochs 0", 2, USAGE[6][1]),
+        ("train digits --epochs 0", 2, dict(USAGE)["train digits --epochs 0"]),
         ("summary none.toml", 1, f"closedform: {FAILURES[0][1]}"),
         ("train digits --net key.toml --json", 1, f"closedform: {FAILURES[4][1]}"),
     ],

@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from closedform.cli import bench, check, explain, summary, train
+from closedform.cli import bench, check, evaluate, explain, init, predict, summary, train
 from closedform.cli.options import Parser
 from closedform.errors import ClosedformError
 
-_COMMANDS = (train, summary, bench, explain, check)
-_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage; those of explain and check are in their own help"
+_COMMANDS = (train, evaluate, predict, init, summary, bench, explain, check)
+_INTERRUPTED = 130
+_CODES = """exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; those of explain and check are in
+their own help"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClosedformError as error:
         code = _failed(str(error), failure)
     except KeyboardInterrupt:
-        code = _failed("stopped; nothing was saved", failure)
+        code = _failed("stopped; nothing was saved", _INTERRUPTED)
     except BrokenPipeError:
         code = failure
     except MemoryError:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from closedform.architecture import nearest
+from closedform.errors import SettingError
 
 if TYPE_CHECKING:
+    from closedform.runs.settings import Kind
+
     Commands = argparse._SubParsersAction["Parser"]
 
 
@@ -19,6 +21,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, then how the command is used."""
 
     def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: {message}\n")
 
@@ -30,6 +33,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(least: int, limit: int = 1 << 32) -> Callable[[str], int]:
+    """Whole numbers from `least` to below `limit`."""
+
     def read(text: str) -> int:
         try:
             value = int(text)
@@ -45,16 +50,31 @@ def whole(least: int, limit: int = 1 << 32) -> Callable[[str], int]:
 
 
 def path(text: str) -> Path:
+    """A file or a folder."""
     if not text:
         raise argparse.ArgumentTypeError("must name a file or folder, got ''")
     return Path(text)
 
 
-def rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
-    return value
+def setting(kind: Kind) -> Callable[[str], Any]:
+    """A setting of a run, as a run file has it."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind.parsed(text)
+        except SettingError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model, and how it is run."""
+    from closedform.network import ENGINES
+
+    parser.add_argument("model", metavar="MODEL", type=path, help="a model.safetensors, or a run's folder")
+    parser.add_argument("--strict", action="store_true", help="refuse data with a file that cannot be read")
+    parser.add_argument(
+        "--engine", choices=ENGINES, help="default: compiled, or reference where llvmlite is missing"
+    )
+    parser.add_argument("--threads", metavar="N", type=whole(1, 1 << 12), help="default: all processors")

@@ -13,13 +13,16 @@ from closedform.cli.options import path
 from closedform.errors import SettingError
 
 _WIDEST = 100  # columns of a text
-_SUFFIXES = {"text": "txt", "latex": "tex"}
-_OTHER_SUFFIXES = {"txt": "text", "tex": "latex", "htm": "html"}
+_SUFFIXES = {"text": "txt", "table": "txt", "latex": "tex"}
+_OTHER_SUFFIXES = {"tex": "latex", "htm": "html"}
+_MOST_LEFT_OUT = 20  # sentences about files
 _PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">"})
 
 
 def add_output(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
-    parser.add_argument("--format", choices=formats, help="default: by the name after --out, else text")
+    parser.add_argument(
+        "--format", choices=formats, help=f"default: by the name after --out, else {formats[0]}"
+    )
     parser.add_argument("--out", metavar="FILE", type=path, help="write there instead of printing")
     parser.set_defaults(formats=formats)
 
@@ -34,14 +37,15 @@ def wanted_format(options: argparse.Namespace) -> str:
     """
     out: Path | None = options.out
     if out is None:
-        return str(options.format or "text")
+        return str(options.format or options.formats[0])
     if str(out) == "-":
         raise SettingError("--out -: leave --out out to print")
     spare(out, options.file, "--out")
     if options.format is not None:
         return str(options.format)
     suffix = out.suffix.lower().lstrip(".")
-    found = _OTHER_SUFFIXES.get(suffix, suffix) or "text"
+    plain: str = options.formats[0]
+    found = plain if suffix in ("", "txt") else _OTHER_SUFFIXES.get(suffix, suffix)
     if found not in options.formats:
         known = ", ".join(f".{_SUFFIXES.get(name, name)}" for name in options.formats)
         raise SettingError(f"{out}: .{suffix} is the ending of no format; known are {known}: or add --format")
@@ -82,3 +86,15 @@ def width() -> int:
     if sys.stdout is None or not sys.stdout.isatty():
         return _WIDEST
     return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+
+
+def tell_left_out(source: str, left_out: tuple[str, ...]) -> None:
+    """Say which files of the data were left out, and why."""
+    if not left_out:
+        return
+    count = "1 file was" if len(left_out) == 1 else f"{len(left_out)} files were"
+    print(f"closedform: {source}: {count} left out:", file=sys.stderr)
+    for sentence in left_out[:_MOST_LEFT_OUT]:
+        print(f"  {sentence}", file=sys.stderr)
+    if len(left_out) > _MOST_LEFT_OUT:
+        print(f"  and {len(left_out) - _MOST_LEFT_OUT} more", file=sys.stderr)

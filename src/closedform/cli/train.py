@@ -3,184 +3,256 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import itertools
 import json
-import tempfile
+import shlex
+import sys
 import time
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from closedform.cli.options import path, rate, whole
-from closedform.errors import FileError, SettingError
+from closedform.cli.options import path, setting
+from closedform.cli.output import tell_left_out
+from closedform.errors import SettingError
 
 if TYPE_CHECKING:
     from closedform.cli.options import Commands
-    from closedform.data.split import Split
-    from closedform.network import Network
+    from closedform.runs.folder import RunFolder
+    from closedform.runs.preparing import Training
+    from closedform.runs.run_file import RunFile
+    from closedform.runs.train import Outcome
 
+_INTERRUPTED = 130
+_SHOWN_KEYS = (
+    "data", "test_accuracy", "test_loss", "test_examples", "epochs", "batch_size", "learning_rate", "seed",
+    "parameters", "seconds", "model",
+)  # fmt: skip
+_EPILOG = """DATA is digits (handwritten digits that come with the library), a run file (.toml), or
+a path to data of your own: folders of images, IDX, CIFAR's binary version, .npz or CSV.  Options count more
+than the run file.  Ctrl-C saves what is done, and --resume goes on.  exit codes: 0 done, 1 failed, 2 wrong
+usage, 130 interrupted"""
 
-_DATA_SETS = ("digits",)
-_MODEL = "model.safetensors"
-_THREADS = 1  # products this small gain nothing from a second thread, and lose much on a busy machine
-_VALIDATION_SHARE = 10  # one example in ten is kept from training to watch it
+# each option of a run file that is an option of the command too: its table, its name there, and help
+_SETTINGS = (
+    ("--epochs", "N", "training", "epochs", "how often all images are used, default: 40 for digits"),
+    ("--batch-size", "N", "training", "batch_size", "images in one step, default: 64, or 128 of many"),
+    ("--seed", "N", "training", "seed", "default: 0"),
+    ("--engine", "E", "training", "engine", "compiled, or reference, the default where llvmlite is missing"),
+    ("--threads", "N", "training", "threads", "default: all processors, for digits 1"),
+    ("--validation", "X", "data", "validation", "share of the images to watch it by, or how many: 0.1"),
+    (
+        "--image-size",
+        "N",
+        "data",
+        "image_size",
+        "of folders of images, in pixels: 64, or 48x64, height first",
+    ),
+    ("--color-mode", "M", "data", "color_mode", "of folders of images: grayscale, rgb or rgba"),
+    ("--augment", "A", "data", "augment", 'how images are varied, as in "shift=2,flip"; "" for not at all'),
+)
 
 
 def add(commands: Commands) -> None:
     """Add the command to the others."""
-    from closedform.network import ENGINES
+    from closedform.runs.settings import POSITIVE, TABLES, choice
 
-    train = commands.add_parser("train", help="train a network and say how good it is", allow_abbrev=False)
-    train.add_argument(
-        "data", metavar="DATA", choices=_DATA_SETS, help="digits: the packaged handwritten digits"
+    parser = commands.add_parser(
+        "train", help="train a network and say how good it is", epilog=_EPILOG, allow_abbrev=False
     )
-    train.add_argument("--net", metavar="FILE.toml", type=path, help="the network (default: a small one)")
-    train.add_argument("--epochs", metavar="N", type=whole(1), default=40, help="default: %(default)s")
-    train.add_argument("--batch-size", metavar="N", type=whole(1), default=64, help="default: %(default)s")
-    train.add_argument(
-        "--lr", metavar="X", type=rate, default=3e-3, help="learning rate of Adam, default: %(default)s"
+    parser.add_argument("data", metavar="DATA", nargs="?", type=path, help="digits, RUN.toml, or data")
+    parser.add_argument("--data", metavar="PATH", dest="data_path", type=path, help="data of your own")
+    parser.add_argument(
+        "--net", metavar="FILE.toml", type=path, help="the network (default: one for the size of the images)"
     )
-    train.add_argument("--seed", metavar="N", type=whole(0, 1 << 64), default=0, help="default: %(default)s")
-    train.add_argument(
-        "--out", metavar="DIR", type=path, help="where the model goes (default: a fresh runs/digits)"
+    for flag, metavar, table, key, words in _SETTINGS:
+        parser.add_argument(
+            flag, metavar=metavar, dest=f"{table}.{key}", type=setting(TABLES[table][key]), help=words
+        )
+    parser.add_argument(
+        "--lr", metavar="X", type=setting(POSITIVE), help="learning rate, default: 0.003 of Adam"
     )
-    train.add_argument(
-        "--engine", choices=ENGINES, help="default: compiled, or reference where llvmlite is missing"
+    parser.add_argument(
+        "--optimizer", metavar="O", type=setting(choice(("Adam", "AdamW", "SGD"))), help="Adam, AdamW or SGD"
     )
-    train.add_argument(
-        "--threads", metavar="N", type=whole(1, 1 << 12), default=_THREADS, help="default: %(default)s"
+    standardize = parser.add_mutually_exclusive_group()
+    standardize.add_argument(
+        "--standardize", dest="data.standardize", action="store_true", default=None,
+        help="give each channel mean 0 and deviation 1 (default for data of your own)",
+    )  # fmt: skip
+    standardize.add_argument("--no-standardize", dest="data.standardize", action="store_false", default=None)
+    parser.add_argument(
+        "--strict", dest="data.strict", action="store_true", default=None,
+        help="refuse data with a file that cannot be read",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="DIR", type=path, help="the run's folder (default: a fresh one, runs/digits)"
     )
-    train.add_argument("--json", action="store_true", help="print one JSON object on one line instead")
-    train.set_defaults(run=_train)
+    before = parser.add_mutually_exclusive_group()
+    before.add_argument("--resume", action="store_true", help="go on with the run that is in the folder")
+    before.add_argument("--overwrite", action="store_true", help="replace the run that is in the folder")
+    parser.add_argument("--no-pictures", action="store_true", help="draw no pictures, and write no report")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on one line instead")
+    parser.set_defaults(run=_train, misused=parser.error)
 
 
 def _train(options: argparse.Namespace) -> int:
-    from closedform.data.digits import load_digits
+    from closedform.runs.preparing import prepared
+    from closedform.runs.train import Place, trained
 
     started = time.perf_counter()
-    data = load_digits()
-    network = _network(options, data)
-    if options.out is not None:
-        return _train_into(_wanted_folder(options.out), options, network, data, started)
-    folder = _fresh_folder(options.data)
+    run = _wanted(options)
+    training = prepared(run)
+    data = training.examples.data
+    tell_left_out(data.source, data.left_out)
+    place = Place(options.out, options.resume, options.overwrite)
+    folder = place.folder(training.run.data["path"])
+
+    def begin() -> None:
+        if not options.json:
+            _introduce(training)
+
+    verbose = 0 if options.json else 1
     try:
-        return _train_into(folder, options, network, data, started)
-    finally:
-        with contextlib.suppress(OSError):  # it holds a model
-            folder.rmdir()
-
-
-def _network(options: argparse.Namespace, data: Split) -> Network:
-    """The network in a file, or the packaged one, which must take the images and tell the classes apart."""
-    from closedform.files import read_toml
-    from closedform.layers import SoftmaxCrossEntropy
-    from closedform.network import Network
-
-    file = options.net
-    image, classes = data.x_train.shape[1:], int(data.y_train.max()) + 1
-    with resources.as_file(resources.files("closedform.data").joinpath("digits.toml")) as packaged:
-        architecture = read_toml(file or packaged, input_shape=image, loss=SoftmaxCrossEntropy())
-    if architecture.input_shape != image or architecture.output_shape != (classes,):
-        raise SettingError(
-            f"{file}: digits are images {image} of {classes} classes, "
-            f"the network takes {architecture.input_shape} and gives {architecture.output_shape}"
-        )
-    if not isinstance(architecture.loss, SoftmaxCrossEntropy):
-        kind = type(architecture.loss).__name__
-        raise SettingError(f'{file}: digits need loss = "SoftmaxCrossEntropy", got {kind}')
-    try:
-        return Network.from_architecture(architecture, options.seed, options.engine, options.threads)
-    except SettingError as error:
-        raise SettingError(f"{file}: {error}") from None
-
-
-def _train_into(
-    folder: Path, options: argparse.Namespace, network: Network, data: Split, started: float
-) -> int:
-    from closedform.data.split import stratified_split
-    from closedform.training.optimisers import Adam
-
-    rest, kept = stratified_split(data.y_train, len(data.y_train) // _VALIDATION_SHARE, options.seed)
-    count = network.architecture.parameter_count
-    if not options.json:
-        print(
-            f"{options.data}: {len(rest)} images to train on, {len(kept)} to validate, "
-            f"{len(data.y_test)} to test; {count:,} parameters, seed {options.seed}"
-        )
-    network.fit(
-        data.x_train[rest],
-        data.y_train[rest],
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        optimizer=Adam(options.lr),
-        validation_data=(data.x_train[kept], data.y_train[kept]),
-        verbose=0 if options.json else 1,
-    )
-    found = network.evaluate(data.x_test, data.y_test)
-    model = folder / _MODEL
-    network.save(model)
-    seconds = time.perf_counter() - started
-    if options.json:
-        report = {
-            "data": options.data,
-            "test_accuracy": found["accuracy"],
-            "test_loss": found["loss"],
-            "test_examples": len(data.y_test),
-            "epochs": options.epochs,
-            "batch_size": options.batch_size,
-            "learning_rate": options.lr,
-            "seed": options.seed,
-            "parameters": count,
-            "seconds": round(seconds, 3),
-            "model": str(model),
-        }
-        print(json.dumps(report))
-    else:
-        right = round(found["accuracy"] * len(data.y_test))
-        print(
-            f"test accuracy {found['accuracy']:.2%} ({right} of {len(data.y_test)}), "
-            f"in {seconds:.1f} s; the model is in {model}"
-        )
+        outcome = trained(training, folder, place, verbose=verbose, started=started, begin=begin)
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(folder, interrupt)
+    _tell(outcome, options.json)
+    if not options.no_pictures:
+        _show(training, outcome, is_quiet=options.json)
     return 0
 
 
-def _wanted_folder(folder: Path) -> Path:
-    """The folder that was asked for, which must hold no model yet."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = (folder / _MODEL).exists()
-    except FileExistsError:
-        raise FileError(f"{folder}: is no folder: name another folder with --out") from None
-    except (OSError, ValueError) as error:
-        raise _unmade(folder, error) from None
-    if taken:
-        raise FileError(f"{folder}: already holds a model: name another folder with --out")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise FileError(
-            f"{folder}: cannot be written: {error.strerror}; name another folder with --out"
-        ) from None
+# ---- what is wanted
 
 
-def _fresh_folder(name: str) -> Path:
-    """A new folder below ``runs``."""
-    for number in itertools.count(1):
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            if not folder.parent.is_dir():
-                raise FileError(f"{folder.parent}: is no folder: name another folder with --out") from None
-        except OSError as error:
-            raise _unmade(folder, error) from None
-    raise AssertionError("unreachable")
+def _wanted(options: argparse.Namespace) -> RunFile:
+    """The run that the command line describes: a run file, or none, under the options."""
+    from closedform.runs.run_file import RunFile
+
+    data: Path | None = options.data
+    is_file = data is not None and data.suffix == ".toml"
+    if options.overwrite and options.out is None:
+        options.misused("--overwrite needs --out: without it every run has a fresh folder")
+    if data is not None and not is_file and options.data_path is not None:
+        options.misused(f"data are named twice, {data} and {options.data_path}: leave one out")
+    if is_file and data is not None:
+        run = RunFile.read(data)
+    elif data is None and options.data_path is None:
+        run = _going_on(options)
+    else:
+        run = RunFile(data={"path": str(options.data_path or data)})
+    return _with_options(run, options)
 
 
-def _unmade(folder: Path, error: OSError | ValueError) -> FileError:
-    from closedform.files import reason
+def _going_on(options: argparse.Namespace) -> RunFile:
+    """The run in the folder that is named, where nothing else is."""
+    from closedform.runs.folder import RunFolder
+    from closedform.runs.run_file import RunFile
 
-    return FileError(f"{folder}: cannot be made: {reason(error)}; name another folder with --out")
+    if not options.resume or options.out is None:
+        options.misused("what to train on is missing: digits, RUN.toml, or --data PATH")
+    folder = RunFolder(options.out)
+    if not folder.run_file.is_file():
+        raise SettingError(f"{folder.path}: holds no run to go on with: say what to train on too")
+    return RunFile.read(folder.run_file)
+
+
+def _with_options(run: RunFile, options: argparse.Namespace) -> RunFile:
+    from dataclasses import replace
+
+    from closedform.runs.run_file import RunFile
+
+    given = vars(options)
+    if options.data_path is not None:
+        run = replace(run, data={**run.data, "path": _seen_from(options.data_path, run)})
+    for name, value in given.items():
+        table, _, key = name.partition(".")
+        if key and value is not None:
+            run = run.changed(table, **{key: value})
+    if options.net is not None:
+        network = RunFile.read(options.net)
+        run = replace(run, network=network.network, network_source=options.net)
+    if options.lr is not None or options.optimizer is not None:
+        run = run.changed("training", optimizer=_optimizer(run.training.get("optimizer"), options))
+    return run
+
+
+def _seen_from(data: Path, run: RunFile) -> str:
+    """A path that is seen from the current folder, for a run file that may lie in another."""
+    return str(data) if run.source is None else str(data.absolute())
+
+
+def _optimizer(before: Mapping[str, Any] | None, options: argparse.Namespace) -> dict[str, Any]:
+    from closedform.runs.defaults import optimizer_settings
+
+    kind = options.optimizer or (before or {}).get("type", "Adam")
+    settings = dict(before) if before and before["type"] == kind else optimizer_settings(kind)
+    return settings if options.lr is None else {**settings, "learning_rate": options.lr}
+
+
+# ---- what is said
+
+
+def _introduce(training: Training) -> None:
+    from closedform.runs.defaults import described, image_text
+    from closedform.runs.run_file import PACKAGED
+
+    examples, architecture, words = training.examples, training.architecture, training.run.training
+    source = examples.data.source
+    if training.network_name is not None and source != PACKAGED:
+        shown = image_text(examples.shape)
+        print(f"{shown}: {training.network_name}, {described(architecture)}")
+    if examples.is_held_out:
+        print(f"{source} has no part to test on: {len(examples.test[1])} images of it are held out for that")
+    watched = 0 if examples.validation is None else len(examples.validation[1])
+    print(
+        f"{source}: {len(examples.train[1])} images to train on, {watched} to validate, "
+        f"{len(examples.test[1])} to test; {architecture.parameter_count:,} parameters, seed {words['seed']}",
+        flush=True,
+    )
+
+
+def _tell(outcome: Outcome, as_json: bool) -> None:
+    results = outcome.results
+    if as_json:
+        print(json.dumps({key: results[key] for key in _SHOWN_KEYS}))
+        return
+    accuracy, count = results["test_accuracy"], results["test_examples"]
+    share = f"test accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
+    if outcome.network is None:
+        print(f"{outcome.folder.path}: this run is finished: {share}; the model is in {outcome.folder.model}")
+    else:
+        print(f"{share}, in {results['seconds']:.1f} s; the model is in {outcome.folder.model}", flush=True)
+
+
+def _interrupted(folder: RunFolder, interrupt: KeyboardInterrupt) -> int:
+    from closedform.training.interrupts import Interrupted
+
+    if not folder.holds_a_checkpoint():
+        print("closedform: stopped; nothing was saved", file=sys.stderr)
+        return _INTERRUPTED
+    where = ""
+    if isinstance(interrupt, Interrupted) and interrupt.step:
+        where = f" in epoch {interrupt.epoch + 1}, after step {interrupt.step} of {interrupt.steps}"
+    elif isinstance(interrupt, Interrupted) and interrupt.epoch:
+        where = f" after epoch {interrupt.epoch}"
+    again = f"closedform train --resume --out {shlex.quote(str(folder.path))}"
+    print(f"closedform: stopped{where}; go on with: {again}", file=sys.stderr)
+    return _INTERRUPTED
+
+
+def _show(training: Training, outcome: Outcome, *, is_quiet: bool) -> None:
+    """Leave pictures and report; a run is no failure for want of matplotlib."""
+    from closedform.runs.showing import show
+
+    if outcome.network is None or outcome.history is None:
+        return
+    has_pictures = show(training, outcome.folder, outcome.results, outcome.network, outcome.history)
+    if is_quiet:
+        return
+    if has_pictures:
+        print(f"its pictures are in {outcome.folder.report}")
+    else:
+        print(
+            f"{outcome.folder.report} has no pictures: pip install 'closedform[plots]', or pass --no-pictures"
+        )

@@ -1,0 +1,89 @@
+"""A trained model, named by its file or by the folder of its run, and data for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from closedform.errors import DataError, FileError
+from closedform.network import Network, load
+from closedform.runs.folder import MODEL, RUN_FILE
+from closedform.runs.run_file import RunFile
+
+_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A model that was read.
+
+    Attributes
+    ----------
+    path
+        Its file.
+    network
+        The network.
+    classes
+        The names of the classes, by label.
+    """
+
+    path: Path
+    network: Network
+    classes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, place: Path, *, engine: str | None = None, threads: int | None = None) -> TrainedModel:
+        """Read a model's file, or that of the run in a folder.
+
+        Raises
+        ------
+        FileError
+            Where there is none, it cannot be read, or it tells no classes apart.
+        """
+        path = place / MODEL if place.is_dir() else place
+        if place.is_dir() and not path.exists():
+            raise FileError(f"{place}: holds no {MODEL}: name the folder of a run that is finished")
+        network = load(path, engine, threads)
+        if network.loss is None or not network.loss.classifies or len(network.output_shape) != 1:
+            raise FileError(
+                f"{path}: is a model that tells no classes apart: train one with SoftmaxCrossEntropy"
+            )
+        count = max(2, network.output_shape[0])
+        classes = network.classes or tuple(map(str, range(count)))
+        return cls(path, network, classes)
+
+    @property
+    def run_file(self) -> RunFile | None:
+        """The run file that lies beside it; None where there is none."""
+        place = self.path.parent / RUN_FILE
+        return RunFile.read(place) if place.is_file() else None
+
+    def image_settings(self) -> Mapping[str, Any]:
+        """The size and the colours of the images that it takes, as settings of ``[data]``.
+
+        Raises
+        ------
+        FileError
+            Where it takes no images.
+        """
+        shape = self.network.input_shape
+        if len(shape) != 3 or shape[0] not in _MODES:
+            raise FileError(f"{self.path}: takes inputs of shape {shape}, which no image has")
+        return {"image_size": list(shape[1:]), "color_mode": _MODES[shape[0]]}
+
+    def check_shape(self, shape: tuple[int, ...], source: str) -> None:
+        """See that images of a shape (C, H, W) are those that it takes.
+
+        Raises
+        ------
+        DataError
+            For other images.
+        """
+        wanted = self.network.input_shape
+        if tuple(shape) != wanted:
+            raise DataError(
+                f"{source}: holds images {tuple(shape)} (channels, height, width), {self.path} was trained "
+                f"on images {wanted}: give it images of that size, or train on these"
+            )
