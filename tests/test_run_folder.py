@@ -1,0 +1,230 @@
+"""The folder of a run: what is left there, what goes on there, and what is never lost there."""
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import closedform as cf
+from closedform.cli import main
+from closedform.runs.folder import PICTURES, RunFolder
+
+LAYERS = '[[layer]]\ntype = "Flatten"\n\n[[layer]]\ntype = "Dense"\nout_features = 10\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(LAYERS)
+    return tmp_path
+
+
+def train(capsys, *arguments, pictures=False):
+    """The command's exit code, its output and its errors."""
+    small = ["train", "digits", "--net", "small.toml", *([] if pictures else ["--no-pictures"])]
+    code = main([*small, *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def names(path):
+    return sorted(place.name for place in Path(path).iterdir())
+
+
+def test_what_a_run_leaves(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--seed", 3)[0] == 0
+    run = Path("runs/digits")
+    assert names(run) == ["checkpoint", "history.csv", "model.safetensors", "run.json", "run.toml"]
+    head, *rows = (run / "history.csv").read_text().splitlines()
+    assert head == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate"
+    assert [row.split(",")[0] for row in rows] == ["1", "2"]
+    assert {row.split(",")[-1] for row in rows} == {"0.003"}
+    written = tomllib.loads((run / "run.toml").read_text())
+    assert written["data"] == {"path": "digits", "strict": False, "validation": 0.1, "standardize": False}
+    assert written["training"] == {
+        "epochs": 2,
+        "batch_size": 64,
+        "optimizer": {"type": "Adam", "learning_rate": 0.003},
+        "seed": 3,
+        "threads": 1,
+    }
+    assert written["network"] == {"input_shape": [1, 8, 8], "loss": "SoftmaxCrossEntropy"}
+    results = json.loads((run / "run.json").read_text())
+    assert results["seed"] == 3
+    assert results["epochs_trained"] == 2
+    assert results["versions"]["closedform"] == cf.__version__
+    assert set(results["versions"]) == {"python", "platform", "closedform", "numpy", "llvmlite"}
+    assert cf.load(run / "model.safetensors").classes == tuple("0123456789")
+
+
+def test_pictures_and_a_report_are_left_too(folder, capsys):
+    pytest.importorskip("matplotlib")
+    code, output, _ = train(capsys, "--epochs", 1, pictures=True)
+    report = Path("runs/digits/report.html")
+    assert (code, output.splitlines()[-1]) == (0, f"its pictures are in {report}")
+    others = {"checkpoint", "history.csv", "model.safetensors", "run.json", "run.toml", "report.html"}
+    assert set(names("runs/digits")) - others <= set(PICTURES)
+    assert "learning_curves.png" in names("runs/digits")
+    assert report.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_run_file_that_is_left_repeats_the_run(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--seed", 3, "--lr", 0.01)[0] == 0
+    assert main(["train", str(Path("runs/digits/run.toml")), "--no-pictures"]) == 0
+    first, second = (Path("runs", name) for name in ("digits", "digits-2"))
+    for name in ("model.safetensors", "history.csv"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    texts = [(run / "run.toml").read_text().split("\n", 1) for run in (first, second)]
+    assert texts[0][1] == texts[1][1]
+
+
+# ---- going on
+
+
+def test_a_finished_run_says_so(folder, capsys):
+    assert train(capsys, "--epochs", 1)[0] == 0
+    before = Path("runs/digits/model.safetensors").stat().st_mtime_ns
+    code, output, errors = train(capsys, "--epochs", 1, "--resume")
+    assert (code, errors) == (0, "")
+    run = Path("runs/digits")
+    assert re.fullmatch(
+        rf"{re.escape(str(run))}: this run is finished: test accuracy \d\d\.\d\d% \(\d+ of 360\); "
+        rf"the model is in {re.escape(str(run / 'model.safetensors'))}\n",
+        output,
+    )
+    assert Path("runs/digits/model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_says_so_as_json_too(folder, capsys):
+    first = json.loads(train(capsys, "--epochs", 1, "--json")[1])
+    assert json.loads(train(capsys, "--epochs", 1, "--json", "--resume")[1]) == first
+
+
+def test_a_finished_run_goes_on_to_more_epochs(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--out", "short")[0] == 0
+    assert train(capsys, "--epochs", 4, "--out", "long")[0] == 0
+    assert train(capsys, "--epochs", 4, "--out", "short", "--resume")[0] == 0
+    for name in ("model.safetensors", "history.csv"):
+        assert Path("short", name).read_bytes() == Path("long", name).read_bytes()
+
+
+def test_there_may_be_nothing_to_go_on_with(folder, capsys):
+    for arguments in (["--out", "new"], []):
+        assert train(capsys, "--epochs", 1, "--resume", *arguments)[0] == 0
+    assert Path("new/model.safetensors").exists()
+    assert Path("runs/digits/model.safetensors").exists()
+
+
+def test_the_newest_unfinished_run_goes_on(folder, capsys):
+    for _ in range(3):
+        assert train(capsys, "--epochs", 1)[0] == 0
+    for name in ("digits", "digits-2"):
+        Path("runs", name, "model.safetensors").unlink()
+    code, output, _ = train(capsys, "--epochs", 1, "--resume")
+    assert code == 0
+    assert output.endswith(f"the model is in {Path('runs/digits-2/model.safetensors')}\n")
+
+
+def test_nothing_need_be_said_to_go_on(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--seed", 4, "--out", "mine")[0] == 0
+    expected = Path("mine/model.safetensors").read_bytes()
+    Path("mine/model.safetensors").unlink()
+    assert main(["train", "--resume", "--out", "mine", "--no-pictures"]) == 0
+    assert Path("mine/model.safetensors").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "difference"),
+    [
+        (["--seed", 1], "[training] seed is 1, that run has 0"),
+        (["--epochs", 1], "[training] epochs is 1, that run has 2"),
+        (["--batch-size", 32], "[training] batch_size is 32, that run has 64"),
+        (
+            ["--lr", 0.1],
+            '[training] optimizer is { type = "Adam", learning_rate = 0.1 }, that run has '
+            '{ type = "Adam", learning_rate = 0.003 }',
+        ),
+        (["--standardize"], "[data] standardize is true, that run has false"),
+        (["--augment", "shift=1"], "[data] augment is { shift = 1 }, that run has not set"),
+        (["--engine", "reference"], '[training] engine is "reference", that run has not set'),
+        (["--net", "other.toml"], "the network is another"),
+    ],
+)
+def test_other_settings_do_not_go_on(folder, capsys, arguments, difference):
+    Path("other.toml").write_text('[[layer]]\ntype = "ReLU"\n\n' + LAYERS)
+    assert train(capsys, "--epochs", 2, "--out", "mine")[0] == 0
+    code, output, errors = train(capsys, "--epochs", 2, "--out", "mine", "--resume", *arguments)
+    assert (code, output) == (1, "")
+    assert errors == (
+        f"closedform: mine: cannot go on with other settings: {difference}: give the same, or name another "
+        f"folder with --out\n"
+    )
+
+
+def test_threads_may_be_others(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    assert train(capsys, "--epochs", 2, "--threads", 2, "--out", "mine", "--resume")[0] == 0
+
+
+# ---- what is never lost
+
+
+def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder, capsys):
+    assert train(capsys, "--epochs", 3, "--out", "mine")[0] == 0
+    Path("mine/notes.txt").write_text("mine")
+    Path("mine/checkpoint/notes.txt").write_text("mine")
+    Path("mine/filters.png").write_text("of the run")
+    code, _, errors = train(capsys, "--epochs", 1, "--seed", 9, "--out", "mine", "--overwrite")
+    assert (code, errors) == (0, "")
+    assert json.loads(Path("mine/run.json").read_text())["seed"] == 9
+    assert names("mine") == [
+        "checkpoint", "history.csv", "model.safetensors", "notes.txt", "run.json", "run.toml",
+    ]  # fmt: skip
+    assert len(Path("mine/history.csv").read_text().splitlines()) == 2
+    assert Path("mine/checkpoint/notes.txt").read_text() == "mine"
+
+
+def test_what_cannot_be_trained_overwrites_nothing(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    before = {name: Path("mine", name).stat().st_mtime_ns for name in names("mine")}
+    assert train(capsys, "--validation", 5000, "--out", "mine", "--overwrite")[0] == 1
+    assert {name: Path("mine", name).stat().st_mtime_ns for name in names("mine")} == before
+
+
+@pytest.mark.parametrize("left", ["model.safetensors", "checkpoint", "run.toml"])
+def test_each_sign_of_a_run_protects_the_folder(folder, capsys, left):
+    place = Path("mine", left)
+    place.parent.mkdir()
+    place.mkdir() if left == "checkpoint" else place.write_text("")
+    code, output, errors = train(capsys, "--out", "mine")
+    assert (code, output) == (1, "")
+    assert errors == (
+        "closedform: mine: already holds a run: go on with it with --resume, replace it with --overwrite, "
+        "or name another folder with --out\n"
+    )
+    assert names("mine") == [left]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_two_trainings_do_not_meet_in_a_folder(folder, capsys):
+    Path("mine").mkdir()
+    with RunFolder(Path("mine")).locked():
+        code, output, errors = train(capsys, "--out", "mine")
+    assert (code, output) == (1, "")
+    assert errors == (
+        "closedform: mine: another training is running in it: wait for it, or name another folder "
+        "with --out\n"
+    )
+    assert names("mine") == []
+
+
+def test_damaged_results_are_told(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    Path("mine/run.json").write_text("{")
+    assert train(capsys, "--epochs", 1, "--out", "mine", "--resume") == (
+        1,
+        "",
+        f"closedform: {Path('mine/run.json')}: is damaged: delete it, and --resume makes it anew\n",
+    )
