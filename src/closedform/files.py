@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -136,8 +135,12 @@ def save_model(path: PathLike, model: Model) -> None:
     # who reads only the first format must not leave out what is done to the inputs
     version = FORMAT_VERSION if more else 1
     header = {"format_version": version, "seed": model.seed, **more, **model.architecture.to_dict()}
-    arrays = {key: np.ascontiguousarray(array) for key, array in model.parameters.items()}
-    write_file(path, save(arrays, {_KEY: json.dumps(header, sort_keys=True)}))
+    try:
+        arrays = {key: np.ascontiguousarray(array) for key, array in model.parameters.items()}
+        data = save(arrays, {_KEY: json.dumps(header, sort_keys=True)})
+    except MemoryError:
+        raise FileError(f"{path}: cannot be written: there is not enough memory") from None
+    write_file(path, data)
 
 
 def load_model(path: PathLike) -> Model:
@@ -367,7 +370,7 @@ def write_file(
         replace_file(place, [data])
     except FileError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise FileError(f"{path}: cannot be written: {reason(error)}") from None
 
 
@@ -390,7 +393,7 @@ def _printed_to(found: os.stat_result) -> int | None:
     return None
 
 
-def replace_file(place: Path, parts: Iterable[bytes | Array]) -> None:
+def replace_file(place: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a regular file beside its place, in parts, and move it there once it is safely on disk."""
     import tempfile
 
@@ -422,7 +425,10 @@ def _flush_folder(folder: Path) -> None:
     """Put the names in a folder on disk, where the system can do that."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one may write into a folder that one may not list
+        return
     try:
         os.fsync(handle)
     except OSError as error:
@@ -432,10 +438,12 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def reason(error: OSError | ValueError) -> str:
+def reason(error: OSError | ValueError | MemoryError) -> str:
     """Why a file cannot be reached; a ValueError is Python's word for what no file can be called."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
     return "no file has such a name"
 
 
@@ -454,7 +462,8 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {toml_value(inner)}" for key, inner in value.items()) + " }"
+        inside = ", ".join(f"{_toml_key(key)} = {toml_value(inner)}" for key, inner in value.items())
+        return f"{{ {inside} }}"
     return repr(value)
 
 

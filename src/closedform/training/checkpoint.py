@@ -1,12 +1,12 @@
 """Generations of a training's state on disk: whole files, of which the last two are kept.
 
-A generation is a safetensors file named after its number, ``000042.safetensors``.  Its metadata holds under the
-key ``closedform`` a JSON object::
+A generation is a safetensors file named after its number, ``000042.safetensors``.  Its metadata holds, under
+the key ``closedform``, a JSON object::
 
     {"checksum": "…", "format_version": 1, "meta": {…}}
 
-The checksum is SHA-256 of the names, types, shapes and bytes of all arrays and of the rest of that object.  How it
-is taken belongs to no version, so that a file of a newer version is told from a damaged one.
+The checksum is SHA-256 of the names, types, shapes and bytes of all arrays and of the rest of that object.
+How it is taken belongs to no version, so that a file of a newer version is told from a damaged one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.errors import FileError, SettingError
+from closedform.errors import ClosedformError, FileError, SettingError
 from closedform.files import make_folder, reason, replace_file
 
 FORMAT_VERSION = 1
@@ -94,17 +94,20 @@ def write(
     SettingError
         For an array or a value that no file can hold.
     """
-    folder = Path(folder)
+    folder, found = Path(folder), list[Path]()
     try:
         make_folder(folder)
-        _sweep(folder)
         found = _generations(folder)
         if before is None and found:
             before = found[-1]
+        _sweep(folder)
         path = folder / f"{_number(found[-1]) + 1 if found else 1:06d}.safetensors"
         replace_file(path, _parts(arrays, meta))
-    except (OSError, MemoryError) as error:
-        raise FileError(f"{folder}: the checkpoint cannot be written: {_why(error)}; {_kept(before)}") from None
+    except ClosedformError:
+        raise
+    except (OSError, ValueError, MemoryError) as error:
+        why = f"{reason(error)}; {_kept(before)}"
+        raise FileError(f"{folder}: the checkpoint cannot be written: {why}") from None
     for old in found:
         if before is None or old.name != before.name:
             with contextlib.suppress(OSError):  # the next write tries again
@@ -126,7 +129,7 @@ def newest(folder: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise FileError(f"{folder}: cannot be read: {_why(error)}: name another folder") from None
+        raise FileError(f"{folder}: cannot be read: {reason(error)}: name another folder") from None
     for path in reversed(found):
         try:
             arrays, meta = _read(path)
@@ -164,12 +167,8 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _why(error: OSError | ValueError | MemoryError) -> str:
-    return "there is not enough memory" if isinstance(error, MemoryError) else reason(error)
-
-
 def _kept(before: Path | None) -> str:
-    return "there is none before it" if before is None else f"the last one, {before.name}, is whole"
+    return "there was none before" if before is None else f"the last one, {before.name}, is whole"
 
 
 # ---- a file
@@ -179,7 +178,7 @@ class _Damaged(Exception):
     """Why a file is no whole generation, as the rest of a sentence about it."""
 
 
-def _parts(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Iterator[bytes | Array]:
+def _parts(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
     """The bytes of a file, in which no array is copied that need not be."""
     ready = {name: _ready(name, array) for name, array in arrays.items()}
     # the widest first, so that each begins where its type may
@@ -212,8 +211,8 @@ def _ready(name: str, array: Array) -> Array:
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 
-def _bytes(array: Array) -> NDArray[np.uint8]:
-    return array.reshape(-1).view(np.uint8)
+def _bytes(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _checksum(arrays: Mapping[str, Array], content: Mapping[str, Any]) -> str:
@@ -229,7 +228,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
     try:
         data = path.read_bytes()
-        arrays = {name: _array(entry) for name, entry in deserialize(data)}
+        arrays = {name: _array(entry) for name, entry in deserialize(data)}  # type: ignore[no-untyped-call]
         (size,) = struct.unpack_from("<Q", data)
         content = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_KEY])
         checksum = content.pop("checksum")
@@ -269,9 +268,8 @@ def _encoded(value: Any, place: str) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_encoded(inner, f"{place}[{number}]") for number, inner in enumerate(value)]
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        if not _stands_for_a_number(value):
-            return {key: _encoded(inner, f"{place}.{key}") for key, inner in value.items()}
+    if _is_object(value):
+        return {key: _encoded(inner, f"{place}.{key}") for key, inner in value.items()}
     raise SettingError(f"a checkpoint holds plain values as JSON has them; {place} is {value!r:.60}")
 
 
@@ -283,6 +281,11 @@ def _decoded(value: Any) -> Any:
             return float(value["float"])
         return {key: _decoded(inner) for key, inner in value.items()}
     return value
+
+
+def _is_object(value: Any) -> bool:
+    is_plain = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    return is_plain and not _stands_for_a_number(value)
 
 
 def _stands_for_a_number(value: Mapping[str, Any]) -> bool:

@@ -98,7 +98,7 @@ class Keeper:
         from closedform.training.checkpoint import write
 
         arrays, meta = _kept(training)
-        self.last = write(self.folder, arrays, {"settings": self.settings, **meta})
+        self.last = write(self.folder, arrays, {"settings": self.settings, **meta}, self.last)
         self._written = time.monotonic()
 
     def _compare(self, found: Checkpoint) -> None:
