@@ -62,7 +62,7 @@ def _panel(axes: Axes, history: History, key: str, title: str) -> None:
         if values:
             _line(axes, values, label=word, color=colour, linestyle=line, marker=mark)
     axes.set_title(title)
-    _epochs(axes, max(len(history.history.get(name, [])) for name in (key, f"val_{key}")))
+    epoch_axis(axes, max(len(history.history.get(name, [])) for name in (key, f"val_{key}")))
     if key == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if len(axes.lines[0].get_xdata()) == 1:  # type: ignore[arg-type]
@@ -76,7 +76,7 @@ def _panel(axes: Axes, history: History, key: str, title: str) -> None:
 def _rates(axes: Axes, rates: Sequence[float]) -> None:
     _line(axes, rates, color=INK, linestyle="-", marker="o")
     axes.set_title("Learning rate")
-    _epochs(axes, len(rates))
+    epoch_axis(axes, len(rates))
     positive = [rate for rate in rates if rate > 0]
     if len(positive) == len(rates) and max(rates) > 50 * min(rates):
         axes.set_yscale("log")
@@ -93,10 +93,11 @@ def _line(axes: Axes, values: Sequence[float], *, marker: str, **settings: Any) 
     axes.plot(epochs, heights, marker=shown, markersize=4, linewidth=1.6, **settings)
 
 
-def _epochs(axes: Axes, count: int) -> None:
+def epoch_axis(axes: Axes, count: int) -> None:
+    """An axis of so many epochs, counted from 1, with marks at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    room = 0.5 if count == 1 else 0.03 * (count - 1)
+    room = 0.5 if count == 1 else min(0.03 * (count - 1), 0.9)  # 0 is no epoch
     axes.set_xlim(1 - room, count + room)
     if count <= 6:
         axes.set_xticks(range(1, count + 1))

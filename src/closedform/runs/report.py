@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from closedform.errors import FileError
 from closedform.explanation.rendering.markup import element, escape, opening
-from closedform.files import PathLike, write_file
+from closedform.files import PathLike, reason, write_file
 from closedform.layers.base import shape_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from closedform.network import Network
     from closedform.runs.pictures import Picture
     from closedform.training.history import History
@@ -92,9 +95,7 @@ def write_report(path: PathLike, run: ReportData) -> None:
     Raises
     ------
     FileError
-        Where the page cannot be written.
-    OSError
-        Where a picture's file is gone.
+        Where the page cannot be written, or a picture's file cannot be read.
     """
     write_file(path, report_html(run).encode("utf-8", "replace"), "report.html")
 
@@ -178,7 +179,7 @@ def _pictures(run: ReportData) -> str:
         if picture.path is None:
             parts.append(element("p", escape(picture.caption)))
             continue
-        data = picture.path.read_bytes()
+        data = _read(picture.path)
         width, height = _png_size(data)
         source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
         # drawn with twice the pixels that a page shows
@@ -187,6 +188,13 @@ def _pictures(run: ReportData) -> str:
             element("figure", _scrolling(image, picture.title), _caption(picture.caption, picture.name))
         )
     return _section("Pictures", *parts) if parts else ""
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def _caption(words: str, name: str) -> str:
