@@ -111,17 +111,43 @@ def read_cifar_folder(folder: Path, source: str) -> DataSet:
     return data_set(layout.kind, source, _together(parts[: len(train)], train), tested, classes)
 
 
-def read_cifar_file(path: Path, source: str, layout: Layout) -> DataSet:
-    """The set in one file, all of it to train on."""
-    part = _together([_records(opened(path), layout)], [path])
+def read_cifar_file(path: Path, source: str) -> DataSet:
+    """The set in one file, all of it to train on.
+
+    Raises
+    ------
+    DataError
+        For what are no records of either set.
+    """
+    layout, part = _file(path)
     return data_set(layout.kind, source, part, None, _class_names(path.parent, layout))
 
 
-def read_cifar_inputs(path: Path, layout: Layout) -> Inputs:
-    """The images of one file, with their labels."""
-    part = _together([_records(opened(path), layout)], [path])
+def read_cifar_inputs(path: Path) -> Inputs:
+    """The images of one file, with their labels.
+
+    Raises
+    ------
+    DataError
+        For what are no records of either set.
+    """
+    layout, part = _file(path)
     names = tuple(f"{path.name}[{k}]" for k in range(len(part.x)))
     return Inputs(part.x, names, part.y, _class_names(path.parent, layout))
+
+
+def _file(path: Path) -> tuple[Layout, Part]:
+    source = opened(path)
+    content = source.data()
+    layout = layout_of(len(content), content)
+    if layout is None:
+        raise DataError(
+            f"{path}: is of no kind that is read (IDX, CIFAR's binary version, npz, CSV, images): it "
+            f"begins with "
+            f"{content[:4].tobytes().hex(' ')}, and its {len(content):,} bytes are no whole number of CIFAR "
+            f"records, of {CIFAR_10.record:,} or {CIFAR_100.record:,} bytes"
+        )
+    return layout, _together([_records(source, layout, content)], [path])
 
 
 def _read(paths: list[Path], layout: Layout) -> list[tuple[Array, Array]]:
@@ -136,9 +162,10 @@ def _read(paths: list[Path], layout: Layout) -> list[tuple[Array, Array]]:
         return list(pool.map(lambda source: _records(source, layout), sources))
 
 
-def _records(source: Source, layout: Layout) -> tuple[Array, Array]:
+def _records(source: Source, layout: Layout, content: Bytes | None = None) -> tuple[Array, Array]:
     """Images of shape (N, 3, 32, 32) and labels; the images are a view, mapped where the file is."""
-    content = source.data()
+    if content is None:
+        content = source.data()
     _whole_records(source, len(content), layout)
     records = content.view(layout.records)
     for position, limit in enumerate(layout.limits):

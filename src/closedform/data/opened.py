@@ -157,15 +157,15 @@ def opened(path: Path) -> Source:
     return Source(path, compression, status.st_size)
 
 
-def allowed(size: int, stored: int, where: str) -> None:
+def allowed(size: int, stored: int, where: str, always: int = _ALWAYS, ratio: int = _RATIO) -> None:
     """Refuse what unpacks to more than honest data do.
 
     Raises
     ------
     DataError
-        Above 64 MiB and 200 times the stored bytes.
+        Above `always` bytes, 64 MiB, that are more than `ratio` times the stored ones, 200.
     """
-    if size > max(_ALWAYS, _RATIO * stored):
+    if size > max(always, ratio * stored):
         raise DataError(
             f"{where}: {stored:,} compressed bytes would unpack to {size:,} or more, which no images do: "
             f"unpack it first if it is to be trusted"

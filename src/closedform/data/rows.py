@@ -1,0 +1,278 @@
+"""Rows of numbers in text, about a megabyte at a time: digits by NumPy at once, the rest by Python."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedform.data.labels import LARGEST_LABEL
+from closedform.data.opened import Source, allowed
+from closedform.data.zipped import shown
+from closedform.errors import DataError
+
+Array = NDArray[Any]
+
+_BLOCK = 1 << 20
+_LONGEST_LINE = 2 << 20
+_ALWAYS_TEXT, _RATIO_TEXT = 16 << 20, 32  # reading text takes longer than unpacking it
+_LARGEST_BYTE = 255
+_MOST_DIGITS = 9
+_COMMA, _NEWLINE, _ZERO, _NINE = b",\n09"
+_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a table's rows have their label and their pixels."""
+
+    count: int
+    pixels: tuple[int, ...]
+    label: int | None
+    separator: str
+    has_header: bool
+
+
+@dataclass
+class Labels:
+    """The labels' texts, each once with the line where it was first seen, and each row's position in them."""
+
+    lines: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
+    rows: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def add(self, texts: list[str], line_of: Callable[[int], int]) -> None:
+        """The labels of some rows in turn; `line_of` gives a row's line."""
+        positions = self.positions
+        for row, text in enumerate(texts):
+            if text not in positions:
+                positions[text] = len(positions)
+                self.lines[text] = line_of(row)
+        self.rows.append(np.array([positions[text] for text in texts], np.int64))
+
+    def add_numbers(self, numbers: NDArray[np.int64], line_of: Callable[[int], int]) -> None:
+        """The same of whole numbers."""
+        values, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        texts = [str(value) for value in values]
+        for text, row in zip(texts, first, strict=True):
+            if text not in self.positions:
+                self.positions[text] = len(self.positions)
+                self.lines[text] = line_of(int(row))
+        self.rows.append(np.array([self.positions[text] for text in texts], np.int64)[inverse])
+
+
+class Block:
+    """Some whole lines of a table."""
+
+    def __init__(self, source: Source, text: bytes, first_line: int, columns: Columns):
+        self.source, self.first_line, self.columns = source, first_line, columns
+        self._all = text
+        self.text = text
+        if text.startswith(b"\n") or b"\n\n" in text or b" \n" in text:
+            self.text = b"".join(line + b"\n" for line in text.split(b"\n") if line.strip())
+
+    def line_of(self, row: int) -> int:
+        """The number of a row's line in the file, from 1."""
+        lines = [number for number, line in enumerate(self._all.split(b"\n")) if line.strip()]
+        return self.first_line + lines[row]
+
+    def read(self, labels: Labels) -> Array:
+        """Pixels of shape (rows, pixels), uint8 where all are whole numbers to 255, else float32."""
+        if not self.text:
+            return np.empty((0, len(self.columns.pixels)), np.uint8)
+        numbers = self._digits()
+        if numbers is None:
+            return self._fields(labels)
+        if self.columns.label is not None:
+            labels.add_numbers(numbers[:, self.columns.label], self.line_of)
+        return _smallest(self._pixels_of(numbers))
+
+    def wrong(self, row: int, message: str) -> DataError:
+        return DataError(f"{self.source.path}: line {self.line_of(row)}: {message}")
+
+    def _pixels_of(self, table: Array) -> Array:
+        begin, end = self.columns.pixels[0], self.columns.pixels[-1] + 1
+        if end - begin == len(self.columns.pixels):
+            return table[:, begin:end]
+        return table[:, list(self.columns.pixels)]
+
+    def _digits(self) -> NDArray[np.int64] | None:
+        """The numbers of a block that has nothing but digits, separators and line ends, None for another."""
+        text = np.frombuffer(self.text.replace(self.columns.separator.encode(), b","), np.uint8)
+        ends = np.flatnonzero(text < _ZERO)
+        marks = text[ends]
+        if text.max() > _NINE or not ((marks == _COMMA) | (marks == _NEWLINE)).all():
+            return None
+        lengths = np.diff(ends, prepend=-1) - 1
+        if lengths.min() == 0 or lengths.max() > _MOST_DIGITS:
+            return None
+        self._check_counts(np.flatnonzero(marks == _NEWLINE))
+        numbers = (text[ends - 1] - _ZERO).astype(np.int64)
+        for place in range(1, int(lengths.max())):
+            longer = np.flatnonzero(lengths > place)
+            numbers[longer] += 10**place * (text[ends[longer] - 1 - place] - _ZERO).astype(np.int64)
+        return numbers.reshape(-1, self.columns.count)
+
+    def _check_counts(self, line_ends: NDArray[np.int64]) -> None:
+        """Compare each row's number of fields, from the positions of line ends among the separators."""
+        counts = np.diff(line_ends, prepend=-1)
+        if (counts != self.columns.count).any():
+            row = int(np.argmax(counts != self.columns.count))
+            raise self._ragged(row, int(counts[row]))
+
+    def _ragged(self, row: int, count: int) -> DataError:
+        return self.wrong(
+            row, f"must have {self.columns.count:,} fields as the first line has, got {count:,}"
+        )
+
+    def _fields(self, labels: Labels) -> Array:
+        """The same of a block with other characters, field by field."""
+        fields = self._quoted() if b'"' in self.text else self._split()
+        count, label = self.columns.count, self.columns.label
+        if label is not None:
+            labels.add([field.strip() for field in fields[label::count]], self.line_of)
+            for row, name in enumerate(fields[label::count]):
+                if not name.strip():
+                    raise self.wrong(row, f"its label, in column {label + 1}, is empty")
+        if label is not None or len(self.columns.pixels) < count:
+            kept = set(self.columns.pixels)
+            pixels = [text for place, text in enumerate(fields) if place % count in kept]
+        else:
+            pixels = fields
+        return self._numbers(pixels)
+
+    def _split(self) -> list[str]:
+        separator = self.columns.separator
+        array = np.frombuffer(self.text, np.uint8)
+        marks = array[(array == ord(separator)) | (array == _NEWLINE)]
+        self._check_counts(np.flatnonzero(marks == _NEWLINE))
+        return self._decoded()[:-1].replace("\n", separator).split(separator)
+
+    def _quoted(self) -> list[str]:
+        fields: list[str] = []
+        for row, line in enumerate(self._decoded()[:-1].split("\n")):
+            found = parsed(line, self.columns.separator)
+            if found is None:
+                raise self.wrong(row, "has a quotation mark that is not closed, or stands inside a field")
+            if len(found) != self.columns.count:
+                raise self._ragged(row, len(found))
+            fields += found
+        return fields
+
+    def _decoded(self) -> str:
+        try:
+            return self.text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            row = self.text.count(b"\n", 0, error.start)
+            raise self.wrong(row, "is no text in UTF-8: save the file as UTF-8") from None
+
+    def _numbers(self, texts: list[str]) -> Array:
+        width = len(self.columns.pixels)
+        try:
+            if "_" in self._decoded():  # Python reads 1_000 as a number
+                raise ValueError
+            try:
+                numbers: Array = np.array(list(map(int, texts)), np.int64)
+            except (ValueError, OverflowError):
+                numbers = np.array(list(map(float, texts)), np.float64)
+        except ValueError:
+            raise self._no_number(texts) from None
+        numbers = numbers.reshape(-1, width)
+        pixels = _smallest(numbers)
+        if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+            row, place = (int(k) for k in np.argwhere(~np.isfinite(pixels))[0])
+            column = self.columns.pixels[place] + 1
+            raise self.wrong(
+                row,
+                f"the pixel in column {column:,} is {pixels[row, place]}: pixels must be finite numbers in "
+                f"float32; leave the row out or replace the number",
+            )
+        return pixels
+
+    def _no_number(self, texts: list[str]) -> DataError:
+        width = len(self.columns.pixels)
+        for place, text in enumerate(texts):
+            if not is_number(text):
+                row, position = divmod(place, width)
+                got = f"got {shown(text.strip())!r}" if text.strip() else "it is empty"
+                column = self.columns.pixels[position] + 1
+                return self.wrong(row, f"the pixel in column {column:,} must be a number, {got}")
+        return self.wrong(0, "holds an underscore where only digits may be")
+
+
+def _smallest(numbers: Array) -> Array:
+    if numbers.dtype.kind == "i" and numbers.min() >= 0 and numbers.max() <= _LARGEST_BYTE:
+        return numbers.astype(np.uint8)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named
+        return numbers.astype(np.float32)
+
+
+def is_number(text: str) -> bool:
+    """Whether a field is a number as tables have them."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def parsed(line: str, separator: str) -> list[str] | None:
+    """A line's fields without their quotation marks, None where these are wrong."""
+    try:
+        return next(csv.reader([line], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return None
+
+
+def blocks(source: Source) -> Iterator[tuple[int, bytes]]:
+    """A text's whole lines, about a megabyte at a time, each with the number of its first line.
+
+    Every line ends with one newline; a mark at the beginning is left out.
+
+    Raises
+    ------
+    DataError
+        For a line of more than 2 MiB, and for a compressed file that unpacks to more than tables do.
+    """
+    line, rest, total = 1, b"", 0
+    for piece in source.pieces():
+        total += len(piece)
+        if source.compression:
+            allowed(total, source.stored, str(source.path), _ALWAYS_TEXT, _RATIO_TEXT)
+        rest += piece if total > len(piece) else piece.removeprefix(_MARK)
+        if len(rest) < _BLOCK:
+            continue
+        end = max(rest.rfind(b"\n"), rest.rfind(b"\r", 0, len(rest) - 1)) + 1
+        if end:
+            text = _plain_ends(rest[:end])
+            yield line, text
+            line += text.count(b"\n")
+            rest = rest[end:]
+        elif len(rest) > _LONGEST_LINE:
+            raise DataError(f"{source.path}: line {line:,} is longer than {_LONGEST_LINE:,} bytes")
+    if rest:
+        text = _plain_ends(rest)
+        yield line, text if text.endswith(b"\n") else text + b"\n"
+
+
+def _plain_ends(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
+def check_label_count(labels: Labels, source: Source) -> None:
+    """Refuse more different labels than there can be classes.
+
+    Raises
+    ------
+    DataError
+        For more than 65,536.
+    """
+    if len(labels.positions) > LARGEST_LABEL + 1:
+        raise DataError(
+            f"{source.path}: has more than {LARGEST_LABEL + 1:,} different labels: name the column of "
+            f"classes label"
+        )
