@@ -145,7 +145,7 @@ FAILURES = [
         "more memory than there is: make its layers smaller",
     ),
     ("train digit", "digit: there is no such file or folder; did you mean digits?"),
-    ("train mnist", "mnist: there is no such file or folder: name data, a run file, or digits"),
+    ("train mnist", "mnist: there is no such file or folder"),
     ("train small.toml", 'small.toml: says no data: add [data] with path = "..." to it, or pass --data PATH'),
     ("train none.toml", "none.toml: cannot be read: No such file or directory"),
     ("train digits --out small.toml", "small.toml: is no folder: name another folder with --out"),

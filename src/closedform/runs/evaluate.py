@@ -83,7 +83,7 @@ def _data(model: TrainedModel, path: str | None, strict: bool) -> tuple[DataSet,
             load(own, {**run.data, "strict": strict or run.data.get("strict", False)})
         )
         return data, "held out" if is_held_out else "test"
-    data = load(str(path), {**_image_settings(model, str(path)), "strict": strict})
+    data = load(str(path), {**model.image_settings(str(path)), "strict": strict})
     return data, "all" if data.x_test is None else "test"
 
 
@@ -91,13 +91,6 @@ def _is_same(path: str, other: str) -> bool:
     if PACKAGED in (path, other):
         return path == other
     return os.path.realpath(path) == os.path.realpath(other)
-
-
-def _image_settings(model: TrainedModel, path: str) -> dict[str, Any]:
-    """Images in folders are made to fit the model; arrays must fit as they are."""
-    from closedform.data.images import is_image_folder
-
-    return dict(model.image_settings()) if is_image_folder(path) else {}
 
 
 def _labels(model: TrainedModel, data: DataSet, y: Array) -> Array:

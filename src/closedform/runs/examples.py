@@ -21,6 +21,7 @@ from closedform.runs.run_file import PACKAGED
 Array = NDArray[Any]
 
 _TEST_SHARE = 0.2
+_COPIED = 1 << 30  # bytes of images that are copied where they are divided
 _TEST_SEED = 0  # what is held out is the same for every seed of a training
 
 
@@ -67,8 +68,8 @@ def load(path: str, settings: Mapping[str, Any]) -> DataSet:
     """
     if path == PACKAGED:
         return _digits(settings)
-    if not Path(path).exists():
-        raise DataError(f"{path}: there is no such file or folder{_perhaps(path)}")
+    if not Path(path).exists() and (found := nearest(path, (PACKAGED,))).startswith("did"):
+        raise DataError(f"{path}: there is no such file or folder; {found}")
     from closedform.data.recognise import load_data
 
     size = settings.get("image_size")
@@ -78,11 +79,6 @@ def load(path: str, settings: Mapping[str, Any]) -> DataSet:
         color_mode=settings.get("color_mode"),
         strict=settings.get("strict", False),
     )
-
-
-def _perhaps(path: str) -> str:
-    found = nearest(path, (PACKAGED,))
-    return f"; {found}" if found.startswith("did") else f": name data, a run file, or {PACKAGED}"
 
 
 def _digits(settings: Mapping[str, Any]) -> DataSet:
@@ -126,9 +122,9 @@ def divided(data: DataSet, validation: float, seed: int) -> Examples:
     test = cast(Array, data.x_test), cast(Array, data.y_test)
     if not wanted:
         return Examples(data, (data.x_train, data.y_train), test, None, is_held_out)
-    rest, kept = stratified_split(data.y_train, wanted, seed)
-    watched = data.x_train[kept], data.y_train[kept]
-    return Examples(data, (data.x_train[rest], data.y_train[rest]), test, watched, is_held_out)
+    rest, kept = _positions(data, wanted, seed)
+    train, watched = ((data.x_train[part], data.y_train[part]) for part in (rest, kept))
+    return Examples(data, train, test, watched, is_held_out)
 
 
 def with_test(data: DataSet) -> tuple[DataSet, bool]:
@@ -141,7 +137,7 @@ def with_test(data: DataSet) -> tuple[DataSet, bool]:
         raise DataError(
             f"{data.source}: {count} images are too few to train on some and test on others: add more"
         )
-    rest, held = stratified_split(data.y_train, wanted, _TEST_SEED)
+    rest, held = _positions(data, wanted, _TEST_SEED)
     names = data.names_train
     return replace(
         data,
@@ -149,9 +145,26 @@ def with_test(data: DataSet) -> tuple[DataSet, bool]:
         y_train=data.y_train[rest],
         x_test=data.x_train[held],
         y_test=data.y_train[held],
-        names_train=None if names is None else tuple(names[position] for position in rest),
-        names_test=None if names is None else tuple(names[position] for position in held),
+        names_train=None if names is None else tuple(np.array(names)[rest].tolist()),
+        names_test=None if names is None else tuple(np.array(names)[held].tolist()),
     ), True
+
+
+def _positions(data: DataSet, count: int, seed: int) -> tuple[Any, Any]:
+    """What stays of the training part, and `count` images that are taken from it.
+
+    They are chosen at random, in proportion to the classes.  An array that is too large to be copied is cut
+    near its end instead, so that both parts may stay on disk.
+    """
+    if data.x_train.nbytes <= _COPIED:
+        return stratified_split(data.y_train, count, seed)
+    cut = len(data.y_train) - count
+    if len(np.unique(data.y_train[cut:])) < len(np.unique(data.y_train)):
+        raise DataError(
+            f"{data.source}: is too large to be divided at random, and its last {count:,} images are not "
+            f"of all classes: shuffle it, or give it a part to test on and set validation = 0"
+        )
+    return slice(0, cut), slice(cut, None)
 
 
 def _check_classes(data: DataSet) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.errors import DataError
 from closedform.runs.trained_model import TrainedModel
 
 Array = NDArray[Any]
@@ -92,11 +91,7 @@ def predicted(model: TrainedModel, path: Path, top: int = 1, *, strict: bool = F
     """
     from closedform.data.recognise import read_inputs
 
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder: name an image, or a folder of images")
-    settings = model.image_settings()
-    height, width = settings["image_size"]
-    inputs = read_inputs(path, image_size=(height, width), color_mode=settings["color_mode"], strict=strict)
+    inputs = read_inputs(path, **model.image_settings(path), strict=strict)
     model.check_shape(inputs.x.shape[1:], str(path))
     probabilities = _by_class(model.network.predict(inputs.x))
     count = min(top, probabilities.shape[1])

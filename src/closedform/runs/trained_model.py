@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,18 +59,22 @@ class TrainedModel:
         place = self.path.parent / RUN_FILE
         return RunFile.read(place) if place.is_file() else None
 
-    def image_settings(self) -> Mapping[str, Any]:
-        """The size and the colours of the images that it takes, as settings of ``[data]``.
+    def image_settings(self, path: str | Path) -> dict[str, Any]:
+        """The size and colours that images at a path are to be made to, for readers that can do that.
 
         Raises
         ------
         FileError
-            Where it takes no images.
+            Where the model takes no images.
         """
         shape = self.network.input_shape
-        if len(shape) != 3 or shape[0] not in _MODES:
-            raise FileError(f"{self.path}: takes inputs of shape {shape}, which no image has")
-        return {"image_size": list(shape[1:]), "color_mode": _MODES[shape[0]]}
+        if len(shape) != 3:
+            raise FileError(
+                f"{self.path}: takes rows of numbers {shape}, no images: use closedform.load in Python"
+            )
+        if shape[0] not in _MODES or not _can_be_made_to_fit(Path(path)):
+            return {}
+        return {"image_size": (shape[1], shape[2]), "color_mode": _MODES[shape[0]]}
 
     def check_shape(self, shape: tuple[int, ...], source: str) -> None:
         """See that images of a shape (C, H, W) are those that it takes.
@@ -87,3 +90,14 @@ class TrainedModel:
                 f"{source}: holds images {tuple(shape)} (channels, height, width), {self.path} was trained "
                 f"on images {wanted}: give it images of that size, or train on these"
             )
+
+
+def _can_be_made_to_fit(path: Path) -> bool:
+    """Whether what lies there is images in files, or CSV; arrays have a shape of their own."""
+    from closedform.data.images import is_image_folder
+    from closedform.data.opened import opened
+    from closedform.data.recognise import kind_of
+
+    if path.is_file() and path.stat().st_size:
+        return kind_of(opened(path)) in ("image", "csv")
+    return is_image_folder(path)
