@@ -1,4 +1,4 @@
-"""Rows of numbers in text, about a megabyte at a time: digits by NumPy at once, the rest by Python."""
+"""Rows of numbers in text, read in small blocks: digits by NumPy at once, the rest by Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closedform.errors import DataError
 
 Array = NDArray[Any]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18  # what is made of it stays in the processor's cache
 _LONGEST_LINE = 2 << 20
 _ALWAYS_TEXT, _RATIO_TEXT = 16 << 20, 32  # reading text takes longer than unpacking it
 _LARGEST_BYTE = 255
@@ -54,7 +54,7 @@ class Labels:
                 self.lines[text] = line_of(row)
         self.rows.append(np.array([positions[text] for text in texts], np.int64))
 
-    def add_numbers(self, numbers: NDArray[np.int64], line_of: Callable[[int], int]) -> None:
+    def add_numbers(self, numbers: NDArray[np.int32], line_of: Callable[[int], int]) -> None:
         """The same of whole numbers."""
         values, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         texts = [str(value) for value in values]
@@ -100,26 +100,28 @@ class Block:
             return table[:, begin:end]
         return table[:, list(self.columns.pixels)]
 
-    def _digits(self) -> NDArray[np.int64] | None:
+    def _digits(self) -> NDArray[np.int32] | None:
         """The numbers of a block that has nothing but digits, separators and line ends, None for another."""
-        text = np.frombuffer(self.text.replace(self.columns.separator.encode(), b","), np.uint8)
-        ends = np.flatnonzero(text < _ZERO)
+        separator = self.columns.separator
+        plain = self.text if separator == "," else self.text.replace(separator.encode(), b",")
+        text = np.frombuffer(plain, np.uint8)
+        ends = np.flatnonzero(text < _ZERO).astype(np.int32)
         marks = text[ends]
         if text.max() > _NINE or not ((marks == _COMMA) | (marks == _NEWLINE)).all():
             return None
-        lengths = np.diff(ends, prepend=-1) - 1
+        lengths = _gaps(ends) - 1
         if lengths.min() == 0 or lengths.max() > _MOST_DIGITS:
             return None
         self._check_counts(np.flatnonzero(marks == _NEWLINE))
-        numbers = (text[ends - 1] - _ZERO).astype(np.int64)
+        numbers = (text[ends - 1] - _ZERO).astype(np.int32)
         for place in range(1, int(lengths.max())):
             longer = np.flatnonzero(lengths > place)
-            numbers[longer] += 10**place * (text[ends[longer] - 1 - place] - _ZERO).astype(np.int64)
+            numbers[longer] += 10**place * (text[ends[longer] - 1 - place] - _ZERO).astype(np.int32)
         return numbers.reshape(-1, self.columns.count)
 
-    def _check_counts(self, line_ends: NDArray[np.int64]) -> None:
+    def _check_counts(self, line_ends: NDArray[Any]) -> None:
         """Compare each row's number of fields, from the positions of line ends among the separators."""
-        counts = np.diff(line_ends, prepend=-1)
+        counts = _gaps(line_ends)
         if (counts != self.columns.count).any():
             row = int(np.argmax(counts != self.columns.count))
             raise self._ragged(row, int(counts[row]))
@@ -204,6 +206,14 @@ class Block:
         return self.wrong(0, "holds an underscore where only digits may be")
 
 
+def _gaps(ends: NDArray[Any]) -> NDArray[Any]:
+    """How far each position is behind the one before it; the first, behind −1."""
+    gaps = ends.copy()
+    gaps[1:] -= ends[:-1]
+    gaps[:1] += 1
+    return gaps
+
+
 def _smallest(numbers: Array) -> Array:
     if numbers.dtype.kind == "i" and numbers.min() >= 0 and numbers.max() <= _LARGEST_BYTE:
         return numbers.astype(np.uint8)
@@ -229,7 +239,7 @@ def parsed(line: str, separator: str) -> list[str] | None:
 
 
 def blocks(source: Source) -> Iterator[tuple[int, bytes]]:
-    """A text's whole lines, about a megabyte at a time, each with the number of its first line.
+    """A text's whole lines, about a quarter of a megabyte at a time, each with the number of its first line.
 
     Every line ends with one newline; a mark at the beginning is left out.
 
