@@ -415,6 +415,8 @@ def replace_file(place: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder, and those that it is to lie in, so that they outlast a loss of power."""
+    if folder.is_dir():
+        return
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):

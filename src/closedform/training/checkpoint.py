@@ -106,13 +106,18 @@ def write(
     except ClosedformError:
         raise
     except (OSError, ValueError, MemoryError) as error:
-        why = f"{reason(error)}; {_kept(before)}"
-        raise FileError(f"{folder}: the checkpoint cannot be written: {why}") from None
+        raise unwritten(folder, error, before) from None
     for old in found:
         if before is None or old.name != before.name:
             with contextlib.suppress(OSError):  # the next write tries again
                 old.unlink()
     return path
+
+
+def unwritten(folder: Path, error: OSError | ValueError | MemoryError, before: Path | None) -> FileError:
+    """Why no checkpoint can be written, and which one stays."""
+    kept = "there was none before" if before is None else f"the last one, {before.name}, is whole"
+    return FileError(f"{folder}: the checkpoint cannot be written: {reason(error)}; {kept}")
 
 
 def newest(folder: Path) -> Checkpoint | None:
@@ -165,10 +170,6 @@ def _sweep(folder: Path) -> None:
         if _LEFT_OVER.fullmatch(path.name):
             with contextlib.suppress(OSError):  # the next write tries again
                 path.unlink()
-
-
-def _kept(before: Path | None) -> str:
-    return "there was none before" if before is None else f"the last one, {before.name}, is whole"
 
 
 # ---- a file

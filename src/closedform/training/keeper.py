@@ -95,9 +95,12 @@ class Keeper:
         FileError
             Where it cannot be written; the one before stays.
         """
-        from closedform.training.checkpoint import write
+        from closedform.training.checkpoint import unwritten, write
 
-        arrays, meta = _kept(training)
+        try:
+            arrays, meta = _kept(training)
+        except MemoryError as error:
+            raise unwritten(self.folder, error, self.last) from None
         self.last = write(self.folder, arrays, {"settings": self.settings, **meta}, self.last)
         self._written = time.monotonic()
 
