@@ -122,8 +122,8 @@ FAILURES = [
     ),
     (
         "train digits --net eleven.toml",
-        "eleven.toml: the network gives (11,) for each image, digits has 10 classes: end it with a Dense "
-        "layer of out_features = 10",
+        "eleven.toml: the network gives 11 numbers for each image, digits has 10 classes: end it with a "
+        "Dense layer of out_features = 10",
     ),
     (
         "train digits --net shape.toml",

@@ -143,7 +143,8 @@ def test_arrays_of_another_size_are_refused(folder, capsys, model):
     assert (code, output) == (1, "")
     assert errors == (
         f"closedform: rows.npz: holds images (1, 12, 12) (channels, height, width), "
-        f"{model / 'model.safetensors'} was trained on images (3, 12, 16): give it images of that size, or train on these\n"
+        f"{model / 'model.safetensors'} was trained on images (3, 12, 16): give it images of that "
+        f"size, or train on these\n"
     )
 
 

@@ -106,11 +106,10 @@ def divided(data: DataSet, validation: float, seed: int) -> Examples:
     Raises
     ------
     DataError
-        Where there is one class only, or too few images to divide.
+        Where there are too few images to divide.
     SettingError
         For more images to validate than there are.
     """
-    _check_classes(data)
     data, is_held_out = with_test(data)
     count = len(data.y_train)
     wanted = validation if isinstance(validation, int) else int(validation * count + 1e-9)
@@ -165,16 +164,6 @@ def _positions(data: DataSet, count: int, seed: int) -> tuple[Any, Any]:
             f"of all classes: shuffle it, or give it a part to test on and set validation = 0"
         )
     return slice(0, cut), slice(cut, None)
-
-
-def _check_classes(data: DataSet) -> None:
-    present = np.unique(data.y_train)
-    if len(present) < 2:
-        name = data.classes[int(present[0])] if len(present) else "none"
-        raise DataError(
-            f"{data.source}: all images to train on are of one class, {name}: add images of another, "
-            f"there is nothing to tell apart"
-        )
 
 
 def class_weights(given: Any, labels: Array, classes: tuple[str, ...]) -> dict[int, float] | None:

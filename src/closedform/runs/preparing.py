@@ -154,9 +154,11 @@ def _network(run: RunFile, examples: Examples) -> tuple[str | None, Architecture
         )
     wanted = _outputs(where, architecture.loss, source, classes)
     if architecture.output_shape != (wanted,):
+        given = architecture.output_shape
+        outputs = f"{given[0]} numbers" if len(given) == 1 else f"an array {shape_text(given)}"
         raise SettingError(
-            f"{where}the network gives {shape_text(architecture.output_shape)} for each image, {source} has "
-            f"{classes} classes: end it with a Dense layer of out_features = {wanted}"
+            f"{where}the network gives {outputs} for each image, {source} has {classes} classes: end it with "
+            f"a Dense layer of out_features = {wanted}"
         )
     return None, architecture
 
@@ -194,6 +196,8 @@ def _mend_size(run: RunFile, architecture: Architecture) -> str:
     mode = {1: "grayscale", 3: "rgb", 4: "rgba"}.get(channels)
     if mode is None or "image_size" not in run.data:
         return "leave input_shape out"
+    if run.source is None:
+        return f"leave input_shape out, or pass --image-size {height}x{width} --color-mode {mode}"
     wanted = f'image_size = [{height}, {width}] and color_mode = "{mode}"'
     return f"leave input_shape out, or set {wanted} below [data]"
 

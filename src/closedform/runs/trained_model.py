@@ -41,6 +41,8 @@ class TrainedModel:
         FileError
             Where there is none, it cannot be read, or it tells no classes apart.
         """
+        if not place.exists():
+            raise FileError(f"{place}: there is no such model: name the folder of a run, or its {MODEL}")
         path = place / MODEL if place.is_dir() else place
         if place.is_dir() and not path.exists():
             raise FileError(f"{place}: holds no {MODEL}: name the folder of a run that is finished")
