@@ -185,3 +185,25 @@ def test_a_loss_that_does_not_classify_has_neither_classes_nor_smooth_labels():
     assert str(caught.value) == (
         "label_smoothing needs a loss that classifies, got MeanSquaredError: leave it out"
     )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("steps", [1, 5, 7, 12])
+def test_steps_are_made_to_the_number(engine, steps):
+    """Five batches an epoch; a rate that falls to 0 after `steps` updates leaves the rest without effect."""
+    x, y = digits_like(11, count=COUNT)
+    net, other = (small(seed=SEED, engine=engine) for _ in range(2))
+    history = net.fit(x, y, steps=steps, batch_size=BATCH, optimizer=cf.SGD(0.1), verbose=0)
+    rates = cf.StepDecay(1e-30, steps=steps)
+    other.fit(x, y, epochs=3, batch_size=BATCH, optimizer=cf.SGD(0.1), schedule=rates, verbose=0)
+    assert [a.tobytes() for a in net.parameters.values()] == [a.tobytes() for a in other.parameters.values()]
+    assert len(history.epoch) == -(-steps // 5)
+
+
+def test_a_schedule_ends_with_the_steps():
+    x, y = digits_like(11, count=COUNT)
+    history = small().fit(
+        x, y, steps=7, batch_size=BATCH, optimizer=cf.SGD(0.7), schedule=cf.Cosine(), verbose=0
+    )  # fmt: skip
+    # of 7 steps the last, counted from 0 the sixth, has 0.7·(1 + cos(6π/7))/2
+    assert history["learning_rate"][-1] == pytest.approx(0.7 * (1 - 0.9009688679) / 2, rel=1e-6)

@@ -450,6 +450,7 @@ class Network:
         validation_data: tuple[Any, Any] | None = None,
         verbose: int = 1,
         *,
+        steps: int | None = None,
         schedule: Schedule | None = None,
         callbacks: Sequence[Callback] = (),
         class_weight: Mapping[int, float] | None = None,
@@ -480,6 +481,8 @@ class Network:
             Examples that are only evaluated, after each epoch.
         verbose : int
             0 shows nothing, 1 a table with a bar on a terminal and plain lines elsewhere, 2 plain lines.
+        steps : int, optional
+            How many updates are made in all, instead of `epochs`; the last epoch may end early.
         schedule : Schedule, optional
             How the learning rate goes from the optimiser's: `OneCycle`, `Cosine`, `StepDecay`, ...
         callbacks : sequence of Callback
@@ -527,6 +530,7 @@ class Network:
 
         plan = Fit(
             epochs=_whole("epochs", epochs, 0),
+            steps=None if steps is None else _whole("steps", steps, 1),
             batch_size=_whole("batch_size", batch_size, 1),
             optimizer=optimizer,
             verbose=verbose,

@@ -41,6 +41,7 @@ class Fit:
     """
 
     epochs: int
+    steps: int | None
     batch_size: int
     optimizer: Optimizer | None
     verbose: int
@@ -120,6 +121,9 @@ class Fit:
         """Train the network."""
         network._clock = clock = network._clock or Clock()
         epoch_steps = -(-len(examples) // self.batch_size)
+        if self.steps is not None:
+            self.epochs = -(-self.steps // epoch_steps)
+        steps = self.epochs * epoch_steps if self.steps is None else self.steps
         task = Task(
             network.parameters,
             network._loss(),
@@ -132,7 +136,7 @@ class Fit:
                 self.rule.learning_rate,
                 self.schedule,
                 epoch_steps,
-                max(1, self.epochs * epoch_steps),
+                max(1, steps),
                 clock.updates,
                 any(callback.moves_rate for callback in self.callbacks),
             ),
@@ -152,6 +156,7 @@ class Fit:
                 task,
                 validation,
                 epochs=self.epochs,
+                steps=steps,
                 progress=self.reporter,
                 callbacks=self.callbacks,
                 model=network,
@@ -171,6 +176,7 @@ class Fit:
             "data": fingerprint(examples),
             "validation": None if validation is None else fingerprint(validation),
             "epochs": self.epochs,
+            "steps": self.steps,
             "batch_size": self.batch_size,
             "optimizer": repr(self.rule),
             "schedule": None if self.schedule is None else repr(self.schedule),

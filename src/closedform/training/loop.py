@@ -179,8 +179,8 @@ class Training:
         What computes, what makes the updates, and what is trained on what.
     validation
         Examples that are evaluated after each epoch.
-    epochs
-        How often all examples are used.
+    epochs, steps
+        How often all examples are used, and how many updates are made at most.
     progress
         What shows how it goes.
     callbacks
@@ -197,20 +197,21 @@ class Training:
         validation: Examples | None,
         *,
         epochs: int,
+        steps: int,
         progress: Progress,
         callbacks: Sequence[Callback] = (),
         model: Any = None,
         keeper: Keeper | None = None,
     ):
         self.engine, self.trainer, self.task, self.validation = engine, trainer, task, validation
-        self.epochs, self.progress, self.callbacks, self.model = epochs, progress, callbacks, model
-        self.keeper = keeper
+        self.epochs, self.steps, self.progress = epochs, steps, progress
+        self.callbacks, self.model, self.keeper = callbacks, model, keeper
         self.course = Course(History())
         self.count = len(task.examples)
         self.batches = -(-self.count // task.batch_size)
         self.interrupts = Interrupts(trainer.stop, is_wanted=keeper is not None)
         # hooks around a batch see the network as that batch leaves it
-        self.most = 1 if any(callback.sees_batches for callback in callbacks) else None
+        self.goes_one_by_one = any(callback.sees_batches for callback in callbacks)
 
     def run(self) -> History:
         """Train in place; the last, shorter batch of an epoch is used too.
@@ -248,7 +249,7 @@ class Training:
         else:
             self.progress.batch(math.nan, course.done // task.batch_size)
         order = permutation(task.seed, clock.epochs, self.count)
-        while course.done < self.count and not course.is_stopped:
+        while course.done < self.count and self._steps_left() and not course.is_stopped:
             self._advance(order)
             self._look_around()
         figures = self._figures()
@@ -270,9 +271,9 @@ class Training:
         course, clock, task = self.course, self.task.clock, self.task
         before = clock.updates
         batch = course.done // task.batch_size
-        if self.most == 1:
+        if self.goes_one_by_one:
             self._call("on_train_batch_begin", batch)
-        updates = self.trainer.advance(order[course.done :], self.most)
+        updates = self.trainer.advance(order[course.done :], self._most())
         if not updates.losses:
             return
         each = updates.examples // len(updates.losses)
@@ -286,10 +287,16 @@ class Training:
         self.progress.batch(updates.losses[-1], len(updates.losses))
         course.right += updates.correct or 0
         course.done += updates.examples
-        if self.most == 1:
+        if self.goes_one_by_one:
             self._synchronise()
             self._call("on_train_batch_end", batch, {"loss": updates.losses[-1]})
             course.is_stopped |= self._is_stopping()
+
+    def _most(self) -> int:
+        return 1 if self.goes_one_by_one else self._steps_left()
+
+    def _steps_left(self) -> int:
+        return self.steps - (self.task.clock.updates - self.task.rates.begun)
 
     def _look_around(self) -> None:
         """Save now and then, and leave where that is wanted."""
