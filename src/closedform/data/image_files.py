@@ -182,7 +182,7 @@ def _jpeg(data: bytes) -> Encoded:
     is_progressive = False
     while True:
         place = data.find(b"\xff", place)
-        while data[place + 1 : place + 2] == b"\xff":  # markers may be padded
+        while place >= 0 and data[place + 1 : place + 2] == b"\xff":  # markers may be padded
             place += 1
         if place < 0 or place + 4 > len(data):
             raise UnreadableError("is cut short")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from closedform.data.image_files import KINDS, SUFFIXES
@@ -94,21 +94,22 @@ def listing(folder: str) -> tuple[list[str], list[str]]:
     return sorted(folders), sorted(files)
 
 
-def images_below(folder: str) -> Iterator[str]:
-    """The paths of all images in a folder at any depth, sorted; links back to where they lie are not followed."""
-    open_folders: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+def images_below(folder: str) -> list[str]:
+    """The paths of all images in a folder at any depth, sorted; no folder is read twice."""
+    open_folders = [""]
+    seen: set[tuple[int, int]] = set()
     found = []
     while open_folders:
-        inner, above = open_folders.pop()
+        inner = open_folders.pop()
         place = os.path.join(folder, inner) if inner else folder
         folders, files = listing(place)
         identity = _identity(place)
-        if identity in above:
+        if identity in seen:
             continue
+        seen.add(identity)
         found += [f"{inner}/{name}" if inner else name for name in files if is_image_name(name)]
-        within = above | {identity}
-        open_folders += [(f"{inner}/{name}" if inner else name, within) for name in folders]
-    yield from sorted(found, key=lambda name: name.split("/"))
+        open_folders += [f"{inner}/{name}" if inner else name for name in reversed(folders)]
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def layout(folder: str) -> Layout:
@@ -172,7 +173,7 @@ def _classes(folder: str, part: str) -> tuple[tuple[str, ...], tuple[ImageFile, 
     images = []
     for label, name in enumerate(folders):
         inside = os.path.join(place, name)
-        names = list(images_below(inside))
+        names = images_below(inside)
         if not names:
             raise DataError(_empty_class(inside))
         before = f"{part}/{name}" if part else name

@@ -38,7 +38,7 @@ def is_image_folder(path: PathLike) -> bool:
     if not os.path.isdir(place):
         return False
     try:
-        return next(images_below(place), None) is not None
+        return bool(images_below(place))
     except DataError:
         return False
 
@@ -145,7 +145,7 @@ def read_image_inputs(
         with Reading(os.path.dirname(root), strict=True) as reading:
             x = _images(reading, (alone,), size, color_mode)[1]
         return Inputs(x, (alone.name,))
-    names = list(images_below(root))
+    names = images_below(root)
     if not names:
         raise DataError(f"{shown(root)}: holds no images")
     places = [os.path.join(root, *name.split("/")) for name in names]
