@@ -228,3 +228,13 @@ def test_damaged_results_are_told(folder, capsys):
         "",
         f"closedform: {Path('mine/run.json')}: is damaged: delete it, and --resume makes it anew\n",
     )
+
+
+def test_whether_a_run_goes_on_is_said(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    output = train(capsys, "--epochs", 2, "--out", "mine", "--resume")[1]
+    assert output.splitlines()[1] == "mine goes on from its last checkpoint"
+    for place in Path("mine/checkpoint").iterdir():
+        place.unlink()
+    output = train(capsys, "--epochs", 3, "--out", "mine", "--resume")[1]
+    assert output.splitlines()[1] == "mine begins anew, nothing was saved"

@@ -107,9 +107,9 @@ def _train(options: argparse.Namespace) -> int:
     place = Place(options.out, options.resume, options.overwrite)
     folder = place.folder(training.run.data["path"])
 
-    def begin() -> None:
+    def begin(goes_on: bool) -> None:
         if not options.json:
-            _introduce(training)
+            _introduce(training, folder if goes_on else None)
 
     verbose = 0 if options.json else 1
     try:
@@ -193,7 +193,7 @@ def _optimizer(before: Mapping[str, Any] | None, options: argparse.Namespace) ->
 # ---- what is said
 
 
-def _introduce(training: Training) -> None:
+def _introduce(training: Training, before: RunFolder | None) -> None:
     from closedform.runs.defaults import described, image_text
     from closedform.runs.run_file import PACKAGED
 
@@ -210,6 +210,13 @@ def _introduce(training: Training) -> None:
         f"{len(examples.test[1])} to test; {architecture.parameter_count:,} parameters, seed {words['seed']}",
         flush=True,
     )
+    if before is not None:
+        how = (
+            "goes on from its last checkpoint"
+            if before.holds_a_checkpoint()
+            else "begins anew, nothing was saved"
+        )
+        print(f"{before.path} {how}", flush=True)
 
 
 def _tell(outcome: Outcome, as_json: bool) -> None:

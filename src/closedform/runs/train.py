@@ -86,7 +86,7 @@ def trained(
     *,
     verbose: int,
     started: float,
-    begin: Callable[[], None] = lambda: None,
+    begin: Callable[[bool], None] = lambda goes_on: None,
 ) -> Outcome:
     """Train in a folder, which holds the checkpoints, and leave everything there that a run leaves.
 
@@ -97,7 +97,7 @@ def trained(
     started
         When the run began, as `time.perf_counter` counts.
     begin
-        Called when it is sure that there is something to train.
+        Called when it is sure that there is something to train, with whether a run goes on.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def trained(
             if place.overwrite:
                 folder.clear()
             write_file(folder.run_file, training.text(folder.path).encode())
-            begin()
+            begin(goes_on)
             network, history = _fitted(training, folder, goes_on, verbose)
             network.save(folder.model)
             found = network.evaluate(*training.examples.test)
@@ -165,6 +165,7 @@ def _fitted(training: Training, folder: RunFolder, resume: bool, verbose: int) -
         optimizer=settings.optimizer(words["optimizer"]),
         validation_data=examples.validation,
         verbose=verbose,
+        steps=words.get("steps"),
         schedule=settings.schedule(words["schedule"]) if "schedule" in words else None,
         callbacks=[*made_callbacks(words, folder.path), HistoryFile(folder.history)],
         class_weight=class_weights(words.get("class_weight"), examples.train[1], examples.data.classes),
