@@ -112,13 +112,14 @@ class Source:
         return total
 
     def _unmeasured(self) -> Bytes:
-        content, most = bytearray(), kept(self.stored)
+        content, length = np.empty(kept(self.stored), np.uint8), 0  # what is not filled takes no memory
         for piece in self.pieces():
-            content += piece
-            if len(content) > most:
+            if length + len(piece) > len(content):
                 del content
                 return self.data(self.count())
-        return np.frombuffer(content, np.uint8)
+            content[length : length + len(piece)] = np.frombuffer(piece, np.uint8)
+            length += len(piece)
+        return content[:length]
 
     def _same(self, expected: int | None, found: int) -> None:
         if expected is not None and found != expected:

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 _BLOCK = 1 << 18  # what is made of it stays in the processor's cache
 _LONGEST_LINE = 2 << 20
-_ALWAYS_TEXT, _RATIO_TEXT = 16 << 20, 32  # reading text takes longer than unpacking it
+_ALWAYS_TEXT, _RATIO_TEXT = 4 << 20, 32  # reading text takes longer than unpacking it
 _LARGEST_BYTE = 255
 _MOST_DIGITS = 9
 _COMMA, _NEWLINE, _ZERO, _NINE = b",\n09"
