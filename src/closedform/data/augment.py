@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from closedform.errors import SettingError, ShapeError
@@ -22,6 +23,7 @@ Array = NDArray[Any]
 Positions = NDArray[np.int64]
 
 _WORD = 0xFFFFFFFF
+_MOST = (1 << 15) - 1  # pixels
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ class Augmentation:
         for word in ("shift", "crop", "cutout"):
             value = getattr(self, word)
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or not 0 <= value < 1 << 15:
-                raise SettingError(f"Augmentation: {word} must be a number of pixels from 0, got {value!r}")
+            if not whole or not 0 <= value <= _MOST:
+                raise SettingError(
+                    f"Augmentation: {word} must be a number of pixels from 0 to {_MOST}, got {value!r}"
+                )
             object.__setattr__(self, word, int(value))
         if not isinstance(self.flip, bool | np.bool_):
             raise SettingError(f"Augmentation: flip must be True or False, got {self.flip!r}")
@@ -93,16 +97,10 @@ class Augmentation:
         if not len(x):
             return x.copy()
         words = self._drawn(np.asarray(images, np.uint64), seed, epoch)
-        height, width = x.shape[2:]
-        most = self.shift or self.crop
-        rows = self._moved(words[0], most, height)
-        columns = self._moved(words[1], most, width)
+        result = self._moved(x, words[0], words[1])
         if self.flip:
-            mirrored = (words[2] & np.uint32(1)).astype(bool)
-            columns[mirrored] = columns[mirrored, ::-1]
-        if self.crop:
-            x = _surrounded(x, most)
-        result = _gathered(x, rows, columns)
+            is_mirrored = (words[2] & np.uint32(1)).astype(bool)
+            result[is_mirrored] = result[is_mirrored, :, :, ::-1]
         if self.cutout:
             _cut(result, words[3], self.cutout)
         return result
@@ -124,13 +122,16 @@ class Augmentation:
         key = seed & _WORD, seed >> 32
         return philox(key, (low, high, epoch, int(Domain.AUGMENTATION) << 24))
 
-    def _moved(self, words: NDArray[np.uint32], most: int, extent: int) -> NDArray[np.intp]:
-        """Which row, or column, of the image each one of the result is (N, extent)."""
-        here = np.arange(extent, dtype=np.intp)
-        offset = _whole(words, 2 * most + 1).astype(np.intp)
-        if self.crop:
-            return here + offset[:, None]  # of the surrounded image
-        return np.clip(here + (offset - most)[:, None], 0, extent - 1)
+    def _moved(self, x: Array, rows: NDArray[np.uint32], columns: NDArray[np.uint32]) -> Array:
+        """A copy, each image of which is its own window of the same size on the surrounded one."""
+        most = self.shift or self.crop
+        if not most:
+            return x.copy()
+        surrounded = _repeated(x, most) if self.shift else _surrounded(x, most)
+        windows = sliding_window_view(surrounded, x.shape[2:], axis=(2, 3))
+        top, left = _whole(rows, 2 * most + 1), _whole(columns, 2 * most + 1)
+        found: Array = windows[np.arange(len(x)), :, top, left]  # (N, C, H, W)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The settings that differ from their defaults, as plain values."""
@@ -156,7 +157,7 @@ class Augmentation:
         known = [entry.name for entry in dataclasses.fields(cls)]
         for word in values:
             if word not in known:
-                raise SettingError(f"unknown key {word!r}; {nearest(str(word), known)}")
+                raise SettingError(f"augment: unknown key {word!r}; {nearest(str(word), known)}")
         return cls(**values)
 
 
@@ -166,21 +167,17 @@ def _whole(words: NDArray[np.uint32], limit: int) -> NDArray[np.int64]:
 
 
 def _surrounded(x: Array, pixels: int) -> Array:
+    """With so many pixels of 0 on every side."""
     count, channels, height, width = x.shape
     result = np.zeros((count, channels, height + 2 * pixels, width + 2 * pixels), x.dtype)
     result[:, :, pixels : pixels + height, pixels : pixels + width] = x
     return result
 
 
-def _gathered(x: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
-    """Of each image (N, C, …) the rows and columns that are its own."""
-    count, channels, height, width = x.shape
-    places = rows[:, :, None] * width + columns[:, None, :]  # (N, H, W), the same for all channels
-    flat = np.ascontiguousarray(x).reshape(count * channels, height * width)
-    first = np.arange(count * channels, dtype=np.intp) * (height * width)
-    whole = first.reshape(count, channels, 1, 1) + places[:, None]
-    found: Array = flat.reshape(-1).take(whole)
-    return found
+def _repeated(x: Array, pixels: int) -> Array:
+    """With so many copies of the edge's pixels on every side."""
+    rows, columns = (np.clip(np.arange(-pixels, n + pixels), 0, n - 1) for n in x.shape[2:])
+    return x.take(rows, axis=2).take(columns, axis=3)
 
 
 def _cut(x: Array, words: NDArray[np.uint32], side: int) -> None:
@@ -191,4 +188,5 @@ def _cut(x: Array, words: NDArray[np.uint32], side: int) -> None:
     row, column = np.arange(height), np.arange(width)
     inside_rows = (row >= top[:, None]) & (row < top[:, None] + side)
     inside_columns = (column >= left[:, None]) & (column < left[:, None] + side)
-    x[np.broadcast_to((inside_rows[:, :, None] & inside_columns[:, None, :])[:, None], x.shape)] = 0
+    inside = inside_rows[:, :, None] & inside_columns[:, None, :]  # (N, H, W), the same for all channels
+    np.copyto(x, 0, where=inside[:, None])
