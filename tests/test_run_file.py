@@ -24,6 +24,7 @@ augment = { shift = 2, flip = true }
 
 [training]
 epochs = 3
+steps = 90
 batch_size = 16
 optimizer = { type = "SGD", learning_rate = 0.1, momentum = 0.9 }
 schedule = { type = "OneCycle" }
@@ -70,6 +71,7 @@ def test_every_setting_is_read(folder):
     }
     assert run.training == {
         "epochs": 3,
+        "steps": 90,
         "batch_size": 16,
         "optimizer": {"type": "SGD", "learning_rate": 0.1, "momentum": 0.9},
         "schedule": {"type": "OneCycle"},
@@ -93,6 +95,12 @@ def test_what_is_written_is_what_was_read(folder):
     run = read(EVERYTHING + NETWORK)
     assert run.to_toml(run.architecture()) == EVERYTHING + NETWORK
     assert run.to_toml(run.architecture(), "A run.") == "# A run.\n\n" + EVERYTHING + NETWORK
+
+
+def test_a_number_of_epochs_replaces_one_of_steps(folder):
+    run = read("[training]\nsteps = 90\n")
+    assert run.changed("training", epochs=2).training == {"epochs": 2}
+    assert run.changed("training", seed=2).training == {"steps": 90, "seed": 2}
 
 
 def test_what_is_not_said_is_not_there(folder):

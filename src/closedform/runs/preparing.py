@@ -116,6 +116,8 @@ def _filled_training(run: RunFile, examples: int) -> dict[str, Any]:
         given.setdefault("schedule", {"type": "OneCycle"})
     filled = defaults.training_settings(examples, given)
     filled["optimizer"] = _whole_optimizer(filled["optimizer"])
+    if "steps" in filled:
+        filled["epochs"] = -(-filled["steps"] // -(-examples // filled["batch_size"]))
     return {key: filled[key] for key in settings.TRAINING if filled.get(key) is not None}
 
 

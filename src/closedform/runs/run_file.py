@@ -78,9 +78,11 @@ class RunFile:
         return os.path.normpath(Path(self.source).parent / path)
 
     def changed(self, table: str, **settings: Any) -> RunFile:
-        """The same with other settings in a table."""
+        """The same with other settings in a table; epochs replace a number of steps."""
         tables = {"data": self.data, "training": self.training}
         tables[table] = {**tables[table], **settings}
+        if "epochs" in settings:
+            tables[table].pop("steps", None)
         return replace(self, data=tables["data"], training=tables["training"])
 
     def architecture(self, input_shape: Shape | None = None, loss: Loss | None = None) -> Architecture:

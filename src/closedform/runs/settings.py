@@ -242,6 +242,7 @@ DATA = {
 }
 TRAINING = {
     "epochs": whole(1),
+    "steps": whole(1),
     "batch_size": whole(1),
     "optimizer": OPTIMIZER,
     "schedule": SCHEDULE,
