@@ -57,25 +57,32 @@ class Schedule(ABC):
         return found
 
     def _share(self, word: str, least: float = 0.0, most: float = math.inf, above: bool = False) -> None:
-        """Make a setting a float within its bounds."""
+        """Make a setting a finite float within its bounds."""
         value = getattr(self, word)
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if not number or not least <= float(value) <= most or (above and float(value) == least):
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most or (above and value == least):
             lower = f"above {least:g}" if above else f"from {least:g}"
             upper = "" if most == math.inf else f" to {most:g}"
             kind = type(self).__name__
             raise SettingError(f"{kind}: {word} must be a number {lower}{upper}, got {value!r}")
-        if not math.isfinite(float(value)):
-            raise SettingError(f"{type(self).__name__}: {word} must be finite, got {value!r}")
-        object.__setattr__(self, word, float(value))
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if number == math.inf:
+            raise SettingError(f"{type(self).__name__}: {word} must be finite, got {value!r:.60}")
+        object.__setattr__(self, word, number)
 
     def _steps(self) -> None:
-        """`steps`, where it is given, is a whole number from 1."""
-        value = getattr(self, "steps", None)
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if value is not None and (not whole or value < 1):
-            kind = type(self).__name__
-            raise SettingError(f"{kind}: steps must be a whole number from 1, got {value!r}")
+        """`steps`, where it is given, is a whole number from 1, and takes the place of `epochs`."""
+        value, kind = getattr(self, "steps", None), type(self).__name__
+        if value is None:
+            return
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 < value < 1 << 63:
+            raise SettingError(f"{kind}: steps must be a whole number from 1, got {value!r:.60}")
+        if getattr(self, "epochs", 1.0) != 1.0:
+            raise SettingError(f"{kind}: epochs and steps say the same: give one of them")
+        object.__setattr__(self, "steps", int(value))
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ def schedule_from_dict(values: Any, where: str = "") -> Schedule:
 
     begin = f"{where}: " if where else ""
     if not isinstance(values, Mapping) or "type" not in values:
-        raise SettingError(f'{begin}expected a schedule, as in {{type = "OneCycle"}}, got {values!r}')
+        raise SettingError(f'{begin}expected a schedule, as in {{type = "OneCycle"}}, got {values!r:.60}')
     name = values["type"]
     if not isinstance(name, str) or name not in SCHEDULES:
         raise SettingError(f"{begin}{name!r} is no schedule; {nearest(str(name), SCHEDULES)}")
