@@ -126,8 +126,10 @@ class Source:
             raise DataError(self._promise(expected, found))
 
     def _promise(self, expected: int, found: int | None = None) -> str:
-        if found is None or (self.compression and found > expected):
-            has = "has more" if found else "does not have so many, or more"
+        if found is None:
+            has = "unpacks to another number"
+        elif self.compression and found > expected:
+            has = "unpacks to more"
         else:
             has = f"has {found:,}"
         return f"{self.path}: the header promises a file of {expected:,} bytes, it {has}"
