@@ -88,7 +88,7 @@ ALLOWED = {
     "files": {"formula", "layers", "architecture"},
     "data": {"random"},
     "engine": {"formula", "layers", "architecture", "random"},
-    "training": {"engine", "data", "layers", "random"},
+    "training": {"engine", "data", "layers", "random", "files"},
     "solution": {"formula", "layers", "architecture"},
     "worksheet": {"formula", "layers", "architecture", "files", "solution"},
     "explanation": {"formula", "layers", "architecture", "summary", "solution"},
