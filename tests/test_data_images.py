@@ -373,6 +373,15 @@ def test_pillow_is_left_as_it_was(tmp_path):
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
+def test_the_size_that_a_progressive_jpeg_declares_is_named(tmp_path):
+    put(two(tmp_path), "cat/large.jpg", size=(8000, 5000), mode="RGB", progressive=True)
+    size = (tmp_path / "cat" / "large.jpg").stat().st_size
+    assert read_image_folder(tmp_path).left_out == (
+        f"cat/large.jpg: declares 8,000 × 5,000 pixels, too many for a file of {size:,} bytes: make the "
+        f"image smaller, or save it as a JPEG that is not progressive",
+    )
+
+
 # folders that are laid out wrong
 
 

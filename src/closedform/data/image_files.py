@@ -12,8 +12,6 @@ import stat
 import struct
 from dataclasses import dataclass
 
-from closedform.files import reason
-
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 KINDS = "PNG, JPEG, BMP, GIF, WebP, PPM, PGM and PBM"
 
@@ -119,6 +117,13 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
     if first == b"VP8X" and len(data) >= 30:
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
     return None
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a file or folder cannot be reached; a ValueError is Python's word for what none can be called."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "no file has such a name"
 
 
 def _contents(path: str) -> bytes:

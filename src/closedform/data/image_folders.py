@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from closedform.data.image_files import KINDS, SUFFIXES
+from closedform.data.image_files import KINDS, SUFFIXES, reason
 from closedform.errors import DataError
-from closedform.files import reason
 
 _TRAIN = ("train", "training")
 _TEST = ("test", "testing", "val", "valid", "validation")  # the first that is there is taken

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
-_ROOM = 48 << 20  # bytes that a file of no size may unpack to, and that all threads have together
+_ROOM = 54_000_000  # bytes that a file of no size may unpack to, and that all threads have together
 _BAND = 1 << 20  # pixels that are converted at once
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _SLOW_BYTES = 24  # a pixel where Pillow decodes in Python: a bound for the time rather than for the memory
@@ -73,9 +74,10 @@ class Room:
 
 
 def need_pillow() -> None:
-    """Raise a MissingError where Pillow is not installed."""
+    """Import what Pillow reads images with, before threads do; a MissingError where it is not installed."""
     try:
-        import PIL.Image  # noqa: F401
+        for kind in ("Bmp", "Gif", "Jpeg", "Png", "Ppm", "WebP"):
+            import_module(f"PIL.{kind}ImagePlugin")
     except ImportError:
         raise MissingError("images need Pillow, which is not installed: pip install Pillow") from None
 
@@ -127,12 +129,12 @@ def read_pixels(path: str, form: Form, room: Room) -> Array:
     turn = _turn(encoded, image)
     height, width = (form.width, form.height) if turn >= 5 else (form.height, form.width)
     mode = _MODES[form.color_mode]
-    image.draft(
-        "L" if mode == "L" else None, (2 * width, 2 * height)
-    )  # JPEG decodes to 1/8 of its size at once
+    declared = image.size
+    # a JPEG is decoded to as little as 1/8 of its size at once
+    image.draft("L" if mode == "L" else None, (2 * width, 2 * height))
     need = _memory(encoded, image)
-    if need > _ROOM + 2 * encoded.size:
-        raise UnreadableError(_too_large(_sides(image.size), encoded))
+    if need > _allowed(encoded):
+        raise UnreadableError(_too_large(_sides(declared), encoded))
     with room.taken(need):
         _load(image)
         fitted = _fitted(image, width, height, mode)
@@ -148,7 +150,7 @@ def _opened(encoded: Encoded) -> Image:
 
     if encoded.kind == "WEBP":
         size = webp_size(encoded.data)
-        if size and _WEBP_BYTES * size[0] * size[1] > _ROOM + 2 * encoded.size:
+        if size and _WEBP_BYTES * size[0] * size[1] > _allowed(encoded):
             raise UnreadableError(_too_large(_sides(size), encoded))
     try:
         image = Image.open(io.BytesIO(encoded.data), formats=(encoded.kind,))
@@ -189,6 +191,11 @@ def _memory(encoded: Encoded, image: Image) -> int:
     elif encoded.kind == "GIF":
         each = 2  # what the next image of an animation begins with is made as well
     return width * height * each + encoded.coefficients
+
+
+def _allowed(encoded: Encoded) -> int:
+    """Bytes that a file may unpack to: with the file itself, within 4 times its size and 64 MB."""
+    return _ROOM + 3 * encoded.size
 
 
 def _too_large(declared: str, encoded: Encoded) -> str:

@@ -87,10 +87,10 @@ def read_image_folder(
 
     Notes
     -----
-    Whatever a file declares, decoding it takes no more than 48 MiB and twice its size besides.  That is
-    enough for 12 million pixels in PNG or BMP, more in grey or in larger files, 3 million in WebP, and for
-    hundreds of millions in JPEG, which is decoded at a fraction of its size; a file that would take more is
-    one that cannot be read.
+    Whatever a file declares, decoding it takes no more than 54 MB and three times its size.  That is always
+    enough for 13 million pixels in PNG and BMP, for 3 million in WebP and 9 million in progressive JPEG, and
+    for hundreds of millions in other JPEG, which is decoded at a fraction of its size; a file of more bytes
+    may have more pixels.  A file that would take more is one that cannot be read.
     """
     root = os.fspath(path)
     size = _size(image_size)
