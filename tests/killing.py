@@ -193,7 +193,8 @@ class Slaughter:
             self._killed(target, run, folder, None, 0)
         if not run.failures:
             run.bits = differing_bits(expected, target.result(folder))
-            run.failures += [f"left behind: {name}" for name in _temporary(folder, "checkpoint")]
+            left = _temporary(folder, "checkpoint") | _temporary(folder)
+            run.failures += [f"left behind: {name}" for name in sorted(left)]
         return run
 
     def _expected(self, name):

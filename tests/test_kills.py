@@ -29,6 +29,19 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, name, kills):
         left -= run.kills
 
 
+def test_what_a_killed_run_left_half_written_is_removed_when_it_goes_on(tmp_path):
+    from closedform.runs.folder import RunFolder
+
+    names = [
+        ".model.safetensors.abc_1234", ".history.csv.00000000", ".run.json.zzzzzzzz", ".run.toml.aaaaaaaa",
+        ".notes.txt.abc_1234", ".model.safetensors.swp", "model.safetensors.abc_1234",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    with RunFolder(tmp_path).locked():
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[4:])
+
+
 # ---- what the harness would notice
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ _KEY = "closedform"
 _LARGEST_TOML = 1 << 20
 _LONGEST_TEXT = 1000
 _FLOATS = ("F32", "F16", "F64")
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 Array = NDArray[Any]
@@ -411,6 +413,15 @@ def replace_file(place: Path, parts: Iterable[bytes | memoryview]) -> None:
             os.unlink(temporary)
         raise
     _flush_folder(place.parent)
+
+
+def remove_leftovers(folder: Path, is_wanted: Callable[[str], object]) -> None:
+    """Remove what killed writers left beside the files of these names; no other writer may be at work."""
+    for path in folder.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is not None and is_wanted(found[1]):
+            with suppress(OSError):  # the next time tries again
+                path.unlink()
 
 
 def make_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from closedform.errors import FileError
-from closedform.files import reason, write_file
+from closedform.files import reason, remove_leftovers, write_file
 
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint"
@@ -24,6 +24,7 @@ REPORT = "report.html"
 PICTURES = (
     "learning_curves.png", "confusion_matrix.png", "worst_mistakes.png", "filters.png", "feature_maps.png",
 )  # fmt: skip
+_WRITTEN = (MODEL, HISTORY, RESULTS, REPORT, *PICTURES, RUN_FILE)
 
 _RUNS = Path("runs")
 _SIGNS_OF_A_RUN = (MODEL, CHECKPOINT, RUN_FILE)
@@ -137,8 +138,7 @@ class RunFolder:
         FileError
             Where that cannot be done.
         """
-        names = (MODEL, HISTORY, RESULTS, REPORT, *PICTURES, RUN_FILE)
-        self._remove([*self._generations(), *(self.path / name for name in names)])
+        self._remove([*self._generations(), *(self.path / name for name in _WRITTEN)])
         with contextlib.suppress(OSError):  # there is none, or it holds files of somebody's
             self.checkpoint.rmdir()
 
@@ -167,6 +167,8 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """While it is entered, no other training may enter.
 
+        What a training that was killed left half-written is removed first.
+
         Raises
         ------
         FileError
@@ -187,6 +189,7 @@ class RunFolder:
                 ) from None
             except OSError:  # a file system without locks
                 pass
+            remove_leftovers(self.path, _WRITTEN.__contains__)
             yield
         finally:
             os.close(handle)

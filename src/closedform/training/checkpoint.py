@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.errors import ClosedformError, FileError, SettingError
-from closedform.files import make_folder, reason, replace_file
+from closedform.files import make_folder, reason, remove_leftovers, replace_file
 
 FORMAT_VERSION = 1
 
@@ -34,7 +34,6 @@ Array = NDArray[Any]
 
 _KEY = "closedform"
 _NAME = re.compile(r"([0-9]{6,})\.safetensors")
-_LEFT_OVER = re.compile(r"\.[0-9]{6,}\.safetensors\.[a-z0-9_]{8}")
 _TYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BOOL": "bool",
     "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
@@ -100,7 +99,7 @@ def write(
         found = _generations(folder)
         if before is None and found:
             before = found[-1]
-        _sweep(folder)
+        remove_leftovers(folder, _NAME.fullmatch)
         path = folder / f"{_number(found[-1]) + 1 if found else 1:06d}.safetensors"
         replace_file(path, _parts(arrays, meta))
     except ClosedformError:
@@ -162,14 +161,6 @@ def _generations(folder: Path) -> list[Path]:
 
 def _number(path: Path) -> int:
     return int(path.name.partition(".")[0])
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed writers left."""
-    for path in folder.iterdir():
-        if _LEFT_OVER.fullmatch(path.name):
-            with contextlib.suppress(OSError):  # the next write tries again
-                path.unlink()
 
 
 # ---- a file
