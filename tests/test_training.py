@@ -155,13 +155,13 @@ def test_threads_bound_numpys_matrix_products_while_the_engine_runs(threads, mon
 
     seen = []
     net = cf.Network([cf.Dense(2)], input_shape=(3,), engine="reference", threads=threads)
-    forward = net._engine.forward
+    forward = net._runner.engine.forward
 
     def watched(*arguments, **options):
         seen.extend(info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas")
         return forward(*arguments, **options)
 
-    monkeypatch.setattr(net._engine, "forward", watched)
+    monkeypatch.setattr(net._runner.engine, "forward", watched)
     net.forward(np.ones((1, 3)))
     assert seen
     assert set(seen) == {threads}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from closedform.architecture import Architecture
 from closedform.data.feed import Feed
 from closedform.data.inputs import as_array, as_numbers
-from closedform.errors import ClosedformError, MissingError, SettingError, ShapeError
+from closedform.errors import ClosedformError, SettingError, ShapeError
 from closedform.files import Model, PathLike, load_model, load_parameters, read_toml, save_model
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
@@ -20,63 +20,21 @@ from closedform.layers.base import ONES, shape_text
 from closedform.layers.initial import beginning, uniform_limit
 from closedform.parameters import Parameters
 from closedform.random import uniform_array
+from closedform.runner import Runner
 
 if TYPE_CHECKING:
     from closedform.data.augment import Augmentation
     from closedform.data.standardize import Standardization
     from closedform.training.callbacks import Callback
     from closedform.training.history import History
-    from closedform.training.loop import Clock, Examples, Task, Trainer
+    from closedform.training.loop import Clock, Examples, Task
     from closedform.training.metrics import Metrics
     from closedform.training.optimisers import Optimizer
     from closedform.training.rates import Rates
     from closedform.training.schedules import Schedule
 
 Array = NDArray[np.float32]
-Result = TypeVar("Result")
-ENGINES = ("compiled", "reference")
 _FLOAT = np.dtype(np.float32)
-
-
-class Engine(Protocol):
-    """What a network asks of the engine that runs it."""
-
-    @property
-    def architecture(self) -> Architecture:
-        """What it runs."""
-
-    @property
-    def name(self) -> str:
-        """One of `ENGINES`."""
-
-    def outputs(self, x: Array, parameters: Parameters) -> Array:
-        """The output of the last layer in inference mode."""
-
-    def activate(self, output: Array) -> Array:
-        """The probabilities of the loss's own activation, or the output itself."""
-
-    def apply(
-        self, x: Array, parameters: Parameters, *, training: bool = ..., seed: int = ...
-    ) -> tuple[Array, Callable[[Array], tuple[Array, dict[str, Array]]]]:
-        """The output, and its pullback, which goes on with x and the parameters as they are now."""
-
-    def gradients(
-        self,
-        x: Array,
-        targets: Array,
-        parameters: Parameters,
-        *,
-        seed: int = ...,
-        step: int = ...,
-        wrt_input: bool = ...,
-    ) -> tuple[float, dict[str, Array], Array | None]:
-        """The mean loss of a batch in training mode, its gradient in every parameter, and in x if wanted."""
-
-    def loss_value(self, output: Array, targets: Array) -> float:
-        """The mean loss of a batch."""
-
-    def trainer(self, task: Task) -> Trainer:
-        """What makes a training's updates."""
 
 
 class Network:
@@ -169,20 +127,12 @@ class Network:
         return cls.from_architecture(read_toml(path), seed, engine, threads)
 
     def _settle(self, architecture: Architecture, seed: int, engine: str | None, threads: int | None) -> None:
-        if engine is not None and engine not in ENGINES:
-            raise SettingError(f"engine must be {' or '.join(map(repr, ENGINES))}, got {engine!r}")
-        if engine == "compiled" and not _can_compile():
-            raise MissingError(
-                "engine='compiled' needs llvmlite: pip install llvmlite, or pass engine='reference'"
-            )
         self.architecture = architecture
         self.seed = _seed("seed", seed)
         self.threads = None if threads is None else _whole("threads", threads, 1)
-        self._wanted = engine
+        self._runner = Runner(architecture, engine, self.threads)
         self._input_shape = architecture.input_shape
         self._parameters = Parameters(architecture)
-        self._runner: Engine | None = None
-        self._refusal: tuple[type[Exception], ...] = ()
         self._clock: Clock | None = None
         self._rates: Rates | None = None
         self.standardization: Standardization | None = None
@@ -195,7 +145,7 @@ class Network:
         return {
             "architecture": self.architecture,
             "seed": self.seed,
-            "engine": self._wanted,
+            "engine": self._runner.wanted,
             "threads": self.threads,
             "flat": self._parameters.memory.copy(),
             "clock": copy(self._clock),
@@ -224,57 +174,10 @@ class Network:
                 values = uniform_array(self.seed, position, parameter.shape, parameter=number)
                 self._parameters[parameter.key] = (2 * values - 1) * limit
 
-    # ---- the engine
-
     @property
     def engine(self) -> str:
         """The engine that runs it: "compiled" or "reference"."""
-        if self._runner is not None:
-            return self._runner.name
-        return "compiled" if self._is_compiled() else "reference"
-
-    def _is_compiled(self) -> bool:
-        if self._wanted == "reference" or not _can_compile():
-            return False
-        from closedform.engine.compiled import can_run
-
-        return can_run(self.architecture)
-
-    @property
-    def _engine(self) -> Engine:
-        if self._runner is None:
-            self._runner = self._compiled() or self._reference()
-        return self._runner
-
-    def _compiled(self) -> Engine | None:
-        if not self._is_compiled():
-            return None
-        from closedform.engine.compiled import CompiledEngine, Unsupported
-
-        self._refusal = (Unsupported,)
-        try:
-            return CompiledEngine(self.architecture, self.threads)
-        except MissingError:
-            if self._wanted is not None:
-                raise
-            return None  # it is installed, and cannot be imported
-
-    def _reference(self) -> Engine:
-        from closedform.engine.network_pass import ReferenceEngine
-
-        return ReferenceEngine(self.architecture, self.threads)
-
-    def _with_engine(self, work: Callable[[Engine], Result]) -> Result:
-        """Do something with the engine; the reference engine takes over what cannot be compiled."""
-        engine = self._engine
-        try:
-            return work(engine)
-        except self._refusal:
-            return work(self._taken_over())
-
-    def _taken_over(self) -> Engine:
-        self._runner, self._refusal = self._reference(), ()
-        return self._runner
+        return self._runner.name
 
     # ---- what it is made of
 
@@ -352,7 +255,7 @@ class Network:
         """
         is_ready = type(x) is np.ndarray and x.dtype is _FLOAT and x.shape[1:] == self._input_shape
         if is_ready and self.standardization is None:
-            return self._outputs(x)
+            return self._runner.outputs(x, self._parameters)
         return self._fed(self._feed(x))
 
     def predict(self, x: Any) -> Array:
@@ -367,7 +270,7 @@ class Network:
         """
         feed = self._feed(x)
         feed.check_finite()
-        return self._engine.activate(self._fed(feed))
+        return self._runner.engine.activate(self._fed(feed))
 
     def apply(
         self, x: Any, training: bool = False, rng: int | None = None
@@ -391,7 +294,7 @@ class Network:
         """
         inputs = self._some(x)
         seed = self.seed if rng is None else _seed("rng", rng)
-        y, pull = self._with_engine(
+        y, pull = self._runner.run(
             lambda engine: engine.apply(inputs, self._parameters, training=training, seed=seed)
         )
         shape = y.shape
@@ -429,7 +332,7 @@ class Network:
         """
         inputs, step = self._some(x), _whole("step", step, 0)
         targets = self._targets(y, len(inputs))
-        loss, gradients, dx = self._with_engine(
+        loss, gradients, dx = self._runner.run(
             lambda engine: engine.gradients(
                 inputs, targets, self._parameters, seed=self.seed, step=step, wrt_input=wrt_input
             )
@@ -610,7 +513,7 @@ class Network:
         from closedform.training.loop import evaluate
 
         examples = self._examples(x, y)
-        return self._with_engine(lambda engine: evaluate(engine, self._loss(), self._parameters, examples))
+        return self._runner.run(lambda engine: evaluate(engine, self._loss(), self._parameters, examples))
 
     def metrics(self, x: Any, y: Any) -> Metrics:
         """Loss, accuracy, and for each class precision, recall and F1, with the confusion matrix.
@@ -636,8 +539,8 @@ class Network:
             )
         examples = self._examples(x, y)
         outputs = self._fed(examples.feed)
-        mean = self._engine.loss_value(outputs, examples.targets)
-        return measure(self._engine.activate(outputs), np.asarray(y), mean, self.classes)
+        mean = self._runner.engine.loss_value(outputs, examples.targets)
+        return measure(self._runner.engine.activate(outputs), np.asarray(y), mean, self.classes)
 
     # ---- files
 
@@ -677,18 +580,11 @@ class Network:
     def _fed(self, feed: Feed) -> Array:
         """The outputs for all inputs, of large ones part by part."""
         if feed.plain is not None:
-            return self._outputs(feed.plain)
+            return self._runner.outputs(feed.plain, self._parameters)
         result: Array = np.empty((len(feed), *self.output_shape), np.float32)
         for start, part in feed.parts():
-            result[start : start + len(part)] = self._outputs(part)
+            result[start : start + len(part)] = self._runner.outputs(part, self._parameters)
         return result
-
-    def _outputs(self, inputs: Array) -> Array:
-        engine = self._runner or self._engine
-        try:
-            return engine.outputs(inputs, self._parameters)
-        except self._refusal:
-            return self._taken_over().outputs(inputs, self._parameters)
 
     def _loss(self) -> Loss:
         if self.loss is None:
@@ -739,13 +635,6 @@ def load(path: PathLike, engine: str | None = None, threads: int | None = None) 
     network.parameters = model.parameters
     network.standardization, network.classes = model.standardization, model.classes
     return network
-
-
-def _can_compile() -> bool:
-    """Whether llvmlite is installed; it is imported when something runs."""
-    from importlib.util import find_spec
-
-    return find_spec("llvmlite") is not None
 
 
 def _whole(word: str, value: object, least: int, limit: int = 1 << 32) -> int:

@@ -156,7 +156,7 @@ def training_loop(network: Network, x: Any, y: Any, batch: int) -> Callable[[int
     What `fit` does once for a training is done beforehand; the examples are taken as they lie.
     """
     task = network._task(network._examples(x, y), batch, SGD(RATE))
-    trainer = network._with_engine(lambda engine: engine.trainer(task))
+    trainer = network._runner.run(lambda engine: engine.trainer(task))
     order = np.arange(len(x) // batch * batch)
 
     def run(steps: int) -> None:

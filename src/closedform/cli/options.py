@@ -32,21 +32,11 @@ class Parser(argparse.ArgumentParser):
             )
 
 
-def whole(least: int, limit: int = 1 << 32) -> Callable[[str], int]:
+def whole(least: int, limit: int = 1 << 32) -> Callable[[str], Any]:
     """Whole numbers from `least` to below `limit`."""
+    from closedform.runs import settings
 
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value < limit:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {least} to {limit - 1}, got {text!r}"
-            )
-        return value
-
-    return read
+    return setting(settings.whole(least, limit))
 
 
 def path(text: str) -> Path:
@@ -70,7 +60,7 @@ def setting(kind: Kind) -> Callable[[str], Any]:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the model, and how it is run."""
-    from closedform.network import ENGINES
+    from closedform.runner import ENGINES
 
     parser.add_argument("model", metavar="MODEL", type=path, help="a model.safetensors, or a run's folder")
     parser.add_argument("--strict", action="store_true", help="refuse data with a file that cannot be read")

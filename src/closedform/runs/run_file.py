@@ -79,11 +79,10 @@ class RunFile:
 
     def changed(self, table: str, **settings: Any) -> RunFile:
         """The same with other settings in a table; epochs replace a number of steps."""
-        tables = {"data": self.data, "training": self.training}
-        tables[table] = {**tables[table], **settings}
-        if "epochs" in settings:
-            tables[table].pop("steps", None)
-        return replace(self, data=tables["data"], training=tables["training"])
+        before = self.data if table == "data" else self.training
+        replaced = {"steps"} if "epochs" in settings else set()
+        after = {**{word: before[word] for word in before if word not in replaced}, **settings}
+        return replace(self, data=after) if table == "data" else replace(self, training=after)
 
     def architecture(self, input_shape: Shape | None = None, loss: Loss | None = None) -> Architecture:
         """The network, where the file does not say it with this input shape and loss.

@@ -147,11 +147,11 @@ class Fit:
             callback.set_model(network)
             callback.set_params({"epochs": self.epochs, "steps": epoch_steps, "verbose": self.verbose})
         network.stop_training = False
-        trainer = network._with_engine(lambda engine: engine.trainer(task))
+        trainer = network._runner.run(lambda engine: engine.trainer(task))
         network._rates = task.rates
         try:
             return Training(
-                network._engine,
+                network._runner.engine,
                 trainer,
                 task,
                 validation,
