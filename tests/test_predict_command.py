@@ -161,3 +161,14 @@ def test_a_network_with_one_output_tells_two_classes_apart(folder, capsys):
         first, second = one["classes"]
         assert (first["class"], second["class"]) == (name, "green" if name == "blue" else "blue")
         assert first["probability"] + second["probability"] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_packaged_digits(folder, capsys):
+    assert main(["train", "digits", "--epochs", "1", "--no-pictures", "--json"]) == 0
+    accuracy = json.loads(capsys.readouterr().out)["test_accuracy"]
+    code, output, errors = run(capsys, "runs/digits", "digits", "--format", "csv")
+    assert (code, errors) == (0, "")
+    _, *rows = csv.reader(output.splitlines())
+    assert rows[359][0] == "digits[359]"
+    right = sum(int(row[1]) == label for row, label in zip(rows, cf.load_digits().y_test, strict=True))
+    assert right / 360 == accuracy

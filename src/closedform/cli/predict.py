@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         "file",
         metavar="INPUT",
         type=path,
-        help="an image, a folder of images, IDX, CIFAR's .bin, .npz or CSV",
+        help="an image, a folder of images, IDX, CIFAR's .bin, .npz, CSV, or digits",
     )
     parser.add_argument("--top", metavar="N", type=whole(1), default=1, help="classes for each, default: 1")
     add_output(parser, ("table", "json", "csv"))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from closedform.data.dataset import Inputs
+from closedform.runs.run_file import PACKAGED
 from closedform.runs.trained_model import TrainedModel
 
 Array = NDArray[Any]
@@ -78,7 +80,8 @@ def predicted(model: TrainedModel, path: Path, top: int = 1, *, strict: bool = F
     Parameters
     ----------
     path
-        An image, a folder of images, IDX images, a file of CIFAR's, .npz or CSV.
+        An image, a folder of images, IDX images, a file of CIFAR's, .npz or CSV; the packaged digits, those to
+        test on, are `PACKAGED`.
     top
         How many classes are given for each image.
     strict
@@ -89,9 +92,7 @@ def predicted(model: TrainedModel, path: Path, top: int = 1, *, strict: bool = F
     DataError
         For what holds no images, or images of another size than the model's.
     """
-    from closedform.data.recognise import read_inputs
-
-    inputs = read_inputs(path, **model.image_settings(path), strict=strict)
+    inputs = _inputs(model, path, strict)
     model.check_shape(inputs.x.shape[1:], str(path))
     probabilities = _by_class(model.network.predict(inputs.x))
     count = min(top, probabilities.shape[1])
@@ -101,6 +102,17 @@ def predicted(model: TrainedModel, path: Path, top: int = 1, *, strict: bool = F
         for name, row, best in zip(inputs.names, probabilities, order, strict=True)
     )
     return Predictions(each, inputs.left_out)
+
+
+def _inputs(model: TrainedModel, path: Path, strict: bool) -> Inputs:
+    from closedform.data.digits import load_digits
+    from closedform.data.recognise import read_inputs
+
+    if str(path) == PACKAGED:
+        _, _, x, _ = load_digits()
+        names = tuple(f"{PACKAGED}[{k}]" for k in range(len(x)))
+        return Inputs(x, names)
+    return read_inputs(path, **model.image_settings(path), strict=strict)
 
 
 def _by_class(probabilities: Array) -> Array:
