@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.errors import DataError, ShapeError
+from closedform.layers.base import shape_text
+from closedform.layers.losses import integer_labels
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -17,7 +19,7 @@ Whole = NDArray[np.int64]
 
 _TOP = 5
 _LONGEST_NAME = 24
-_MOST_CONFUSED = 12
+_WIDTH = 100  # columns that a matrix may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +85,8 @@ class Metrics:
         }
 
     def __str__(self) -> str:
-        """The figures as a table, and the confusion matrix where there are few classes."""
-        lines = [*self._heads(), "", *self._table()]
-        if len(self.classes) <= _MOST_CONFUSED:
-            lines += ["", *self._matrix()]
-        return "\n".join(lines)
+        """The figures as a table, and the confusion matrix where 100 columns hold it."""
+        return "\n".join([*self._heads(), "", *self._table(), *self._matrix()])
 
     def _heads(self) -> list[str]:
         examples = int(self.support.sum())
@@ -99,13 +98,8 @@ class Metrics:
             lines.append(f"loss {self.loss:.4f}")
         return lines
 
-    def _names(self) -> list[str]:
-        return [
-            name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in self.classes
-        ]
-
     def _table(self) -> list[str]:
-        names = self._names()
+        names = [_cut(name, _LONGEST_NAME) for name in self.classes]
         width = max(len("class"), *map(len, names))
         lines = [f"{'class':<{width}}  precision  recall     f1  examples"]
         for k, name in enumerate(names):
@@ -120,80 +114,85 @@ class Metrics:
         return lines
 
     def _matrix(self) -> list[str]:
-        names = self._names()
-        width = max(map(len, names))
-        cell = max(3, *(len(str(value)) for value in self.confusion.ravel()))
-        letters = [name[:cell] for name in names]
-        lines = [
+        names = [_cut(name, _LONGEST_NAME) for name in self.classes]
+        width, digits = max(map(len, names)), max(3, len(str(self.confusion.max())))
+        room = (_WIDTH - width - 1) // len(names) - 1
+        if room < digits:
+            return []
+        cell = min(room, max(digits, *map(len, names)))
+        rows = zip(["", *names], [[_cut(name, cell) for name in names], *self.confusion], strict=True)
+        return [
+            "",
             "rows: the class; columns: what it was taken for",
-            " " * width + "  " + " ".join(f"{letter:>{cell}}" for letter in letters),
+            *(f"{name:<{width}}  " + " ".join(f"{value:>{cell}}" for value in row) for name, row in rows),
         ]
-        for name, row in zip(names, self.confusion, strict=True):
-            lines.append(f"{name:<{width}}  " + " ".join(f"{value:>{cell}}" for value in row))
-        return lines
 
 
 def measure(
-    outputs: Array, labels: Array, loss: float | None = None, classes: Sequence[str] | None = None
+    outputs: Array,
+    labels: Array,
+    loss: float | None = None,
+    classes: Sequence[str] | None = None,
+    threshold: float = 0.5,
 ) -> Metrics:
     """The figures of some outputs.
 
     Parameters
     ----------
     outputs : array
-        Probabilities or logits (N, K); of one column, the probability of class 1, which is taken from 0.5 on.
+        Probabilities or logits (N, K), or (N, 1) for two classes, those of class 1.
     labels : array of integers
         (N,), from 0 to K − 1.
     loss : float, optional
         The mean loss.
     classes : sequence of str, optional
         The names of the classes; their numbers where it is None.
+    threshold : float
+        Above which a single output is taken for class 1: 0.5 for probabilities, 0 for logits.
 
     Raises
     ------
     ShapeError, DataError
-        For outputs and labels that do not fit each other.
+        For outputs, labels and names that do not fit each other.
 
     Notes
     -----
-    Of equal outputs the first counts.  An example whose outputs hold NaN counts as wrong, taken for the first
-    class that is not its own.
+    Of equal outputs the first is preferred.  An example whose outputs hold NaN counts as wrong, taken for the
+    first class that is not its own.
     """
-    outputs, labels = np.asarray(outputs, np.float64), np.asarray(labels)
-    if outputs.ndim != 2 or labels.shape != (len(outputs),) or not len(outputs):
-        raise ShapeError(
-            f"outputs must be (N, classes) and labels (N,), at least one, got {outputs.shape} and "
-            f"{labels.shape}"
-        )
+    outputs = np.asarray(outputs, np.float64)
+    if outputs.ndim != 2 or not outputs.size:
+        raise ShapeError(f"outputs must be (N, classes), at least one, got {shape_text(outputs.shape)}")
     if outputs.shape[1] == 1:
-        outputs = np.concatenate([1 - outputs, outputs], 1)
+        outputs = np.concatenate([np.full_like(outputs, threshold), outputs], 1)
     count = outputs.shape[1]
-    if labels.dtype.kind not in "iub" or labels.min() < 0 or labels.max() >= count:
-        raise DataError(f"labels must be whole numbers from 0 to {count - 1}")
-    labels = labels.astype(np.int64)
-    if classes is not None and len(classes) != count:
-        raise DataError(f"there are {len(classes)} names for {count} classes: give one for each")
-    lost = np.isnan(outputs).any(1)
-    taken = np.where(lost, (labels == 0).astype(np.int64), np.nan_to_num(outputs, nan=-np.inf).argmax(1))
+    labels = integer_labels(labels, len(outputs), count)
+    names = tuple(map(str, range(count) if classes is None else classes))
+    if len(names) != count:
+        raise DataError(f"there are {len(names)} names for {count} classes: give one for each")
+    is_lost = np.isnan(outputs).max(1)
+    taken = np.where(is_lost, labels == 0, outputs.argmax(1))
     confusion = np.bincount(labels * count + taken, minlength=count * count).reshape(count, count)
     right, support, claimed = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    precision, recall = _share(right, claimed), _share(right, support)
-    top = None
-    if count > _TOP:
-        own = outputs[np.arange(len(labels)), labels]
-        preferred = (outputs > own[:, None]).sum(1)
-        top = float(np.mean((preferred < _TOP) & ~lost))
     return Metrics(
         loss,
         float(right.sum() / len(labels)),
-        top,
-        precision,
-        recall,
-        _share(2 * precision * recall, precision + recall),
-        support.astype(np.int64),
-        confusion.astype(np.int64),
-        tuple(map(str, range(count))) if classes is None else tuple(classes),
+        _top(outputs, labels, is_lost) if count > _TOP else None,
+        precision=_share(right, claimed),
+        recall=_share(right, support),
+        f1=_share(2 * right, claimed + support),
+        support=support,
+        confusion=confusion,
+        classes=names,
     )
+
+
+def _top(outputs: Floats, labels: Whole, is_lost: NDArray[np.bool_]) -> float:
+    """The share of examples to whose class fewer than five others are preferred."""
+    own = outputs[np.arange(len(labels)), labels][:, None]
+    is_before = np.arange(outputs.shape[1]) < labels[:, None]
+    preferred = ((outputs > own) | (is_before & (outputs == own))).sum(1)
+    return float(np.mean((preferred < _TOP) & ~is_lost))
 
 
 def _share(part: Array, whole: Array) -> Floats:
@@ -201,3 +200,7 @@ def _share(part: Array, whole: Array) -> Floats:
     result = np.zeros(len(whole))
     np.divide(part, whole, out=result, where=whole != 0)
     return result
+
+
+def _cut(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
