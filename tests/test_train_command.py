@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import environment
+from processes import environment, python
 from run_data import save_arrays, save_images
 
 import closedform as cf
@@ -115,6 +115,14 @@ def test_arrays_without_a_network(folder, capsys):
     model = cf.load("runs/rows/model.safetensors")
     assert model.classes == ("0", "1", "2")
     assert model.standardization is not None
+
+
+def test_plain_signs_where_the_output_has_no_others(folder):
+    save_arrays("rows.npz")
+    options = ["rows.npz", "--epochs", "1", "--no-pictures"]
+    done = python("-m", "closedform", "train", *options, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("12x12 greyscale: a network, 16*3x3 - pool 2 - dense 128 - dense 3\n")
 
 
 def test_it_learns(folder, capsys):

@@ -16,7 +16,7 @@ _WIDEST = 100  # columns of a text
 _SUFFIXES = {"text": "txt", "table": "txt", "latex": "tex"}
 _OTHER_SUFFIXES = {"tex": "latex", "htm": "html"}
 _MOST_LEFT_OUT = 20  # sentences about files
-_PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">"})
+_PLAIN_MARKS = str.maketrans({"✓": "+", "✗": "x", "→": ">", "×": "x", "–": "-"})
 
 
 def add_output(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
@@ -64,14 +64,9 @@ def spare(out: Path, read: Path, option: str) -> None:
 def deliver(text: str, options: argparse.Namespace, format: str) -> None:
     """Print what was made, or write it whole."""
     from closedform.files import write_file
-    from closedform.summary import writable
 
     if options.out is None:
-        shown = text.rstrip("\n")
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        if "✓".encode(encoding, "ignore") == b"":
-            shown = shown.translate(_PLAIN_MARKS)
-        print(writable(shown, sys.stdout))
+        say(text.rstrip("\n"))
         return
     write_file(
         options.out,
@@ -79,6 +74,16 @@ def deliver(text: str, options: argparse.Namespace, format: str) -> None:
         f"{options.file.stem}.{_SUFFIXES.get(format, format)}",
         makes_folders=False,
     )
+
+
+def say(text: str) -> None:
+    """Print, with plain signs where the output has no others."""
+    from closedform.summary import writable
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if "✓".encode(encoding, "ignore") == b"":
+        text = text.translate(_PLAIN_MARKS)
+    print(writable(text, sys.stdout), flush=True)
 
 
 def width() -> int:

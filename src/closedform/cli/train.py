@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closedform.cli.options import path, setting
-from closedform.cli.output import tell_left_out
+from closedform.cli.output import say, tell_left_out
 from closedform.errors import SettingError
 
 if TYPE_CHECKING:
@@ -201,14 +201,13 @@ def _introduce(training: Training, before: RunFolder | None) -> None:
     source = examples.data.source
     if training.network_name is not None and source != PACKAGED:
         shown = image_text(examples.shape)
-        print(f"{shown}: {training.network_name}, {described(architecture)}")
+        say(f"{shown}: {training.network_name}, {described(architecture)}")
     if examples.is_held_out:
-        print(f"{source} has no part to test on: {len(examples.test[1])} images of it are held out for that")
+        say(f"{source} has no part to test on: {len(examples.test[1])} images of it are held out for that")
     watched = 0 if examples.validation is None else len(examples.validation[1])
-    print(
+    say(
         f"{source}: {len(examples.train[1])} images to train on, {watched} to validate, "
-        f"{len(examples.test[1])} to test; {architecture.parameter_count:,} parameters, seed {words['seed']}",
-        flush=True,
+        f"{len(examples.test[1])} to test; {architecture.parameter_count:,} parameters, seed {words['seed']}"
     )
     if before is not None:
         how = (
@@ -216,7 +215,7 @@ def _introduce(training: Training, before: RunFolder | None) -> None:
             if before.holds_a_checkpoint()
             else "begins anew, nothing was saved"
         )
-        print(f"{before.path} {how}", flush=True)
+        say(f"{before.path} {how}")
 
 
 def _tell(outcome: Outcome, as_json: bool) -> None:

@@ -80,8 +80,8 @@ def predicted(model: TrainedModel, path: Path, top: int = 1, *, strict: bool = F
     Parameters
     ----------
     path
-        An image, a folder of images, IDX images, a file of CIFAR's, .npz or CSV; the packaged digits, those to
-        test on, are `PACKAGED`.
+        An image, a folder of images, IDX images, a file of CIFAR's, .npz or CSV; `PACKAGED` are the digits to
+        test on.
     top
         How many classes are given for each image.
     strict
