@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -45,6 +44,11 @@ class CSVLogger(Callback):
         self.keys: list[str] | None = None
         self._kept: int | None = None
 
+    def set_model(self, model: Any) -> None:
+        """Say which network is trained, and forget an earlier training."""
+        super().set_model(model)
+        self.keys, self._kept = None, None
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begin the file, or go on with it."""
         kept, self._kept = self._kept, None
@@ -66,10 +70,12 @@ class CSVLogger(Callback):
 
     def state(self) -> dict[str, Any]:
         """How long the file is, and which figures are in it; it is safely on disk then."""
-        if os.path.exists(self.filename):
-            # what is no regular file cannot be flushed
-            with contextlib.suppress(OSError), open(self.filename, "r+b") as file:
-                os.fsync(file.fileno())
+        if os.path.isfile(self.filename):  # nothing else can be flushed
+            try:
+                with open(self.filename, "r+b") as file:
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise self._failed("written", error) from None
         return {"bytes": self._size(), "keys": self.keys}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
