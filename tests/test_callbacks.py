@@ -8,6 +8,7 @@ import pytest
 from networks import digits_like, small
 
 import closedform as cf
+from closedform.random import permutation
 from closedform.training.callbacks import callback_from_dict
 
 NAN = math.nan
@@ -36,10 +37,12 @@ class Model:
         self.saved.append((path, int(self.parameters.memory[0])))
 
 
-def train(callback, figures, monitor="val_loss", model=None, first=0, ends=True):
+def train(callback, figures, monitor="val_loss", model=None, first=0, ends=True, state=None):
     """The hooks in their order; what each epoch's end left of the learning rate."""
     model, rates = model or Model(), []
     callback.set_model(model)
+    if state is not None:
+        callback.load_state(state)
     callback.on_train_begin()
     for epoch in range(first, len(figures)):
         callback.on_epoch_begin(epoch)
@@ -64,8 +67,7 @@ def went_on(make, figures, monitor="val_loss"):
         arrays = {key: value.copy() for key, value in kept.items() if isinstance(value, np.ndarray)}
         plain = json.loads(json.dumps({key: value for key, value in kept.items() if key not in arrays}))
         again, copy = make(), Model(model.learning_rate)
-        again.load_state({**plain, **arrays})
-        found, more = train(again, figures, monitor, copy, first=done)
+        found, more = train(again, figures, monitor, copy, first=done, state={**plain, **arrays})
         yield again, found, rates + more
 
 
@@ -240,6 +242,13 @@ def test_the_best_of_before_counts_when_a_training_goes_on():
         assert model.saved == [("net", epoch) for epoch in (1, 3) if epoch >= done]
 
 
+def test_the_best_of_an_earlier_training_is_not_overwritten():
+    callback = cf.ModelCheckpoint("net", save_best_only=True)
+    train(callback, [0.5])
+    model, _ = train(callback, [0.9, 0.6, 0.4, 0.45])
+    assert model.saved == [("net", 2)]
+
+
 def test_a_saved_model_is_printed(capsys):
     train(cf.ModelCheckpoint("net-{epoch}", verbose=1), [0.5])
     assert capsys.readouterr().out == "epoch 1: the model is saved in net-1\n"
@@ -248,8 +257,10 @@ def test_a_saved_model_is_printed(capsys):
 # ---- CSVLogger
 
 
-def logged(callback, epochs, model=None, first=0):
-    callback.set_model(model or Model())
+def logged(callback, epochs, first=0, state=None):
+    callback.set_model(Model())
+    if state is not None:
+        callback.load_state(state)
     callback.on_train_begin()
     for epoch in range(first, epochs):
         callback.on_epoch_end(epoch, {"loss": 1 / (epoch + 1), "accuracy": epoch / 4})
@@ -305,8 +316,7 @@ def test_a_training_that_goes_on_neither_loses_nor_doubles_rows(tmp_path, append
     with path.open("a") as file:
         file.write("3,0.7")
     again = cf.CSVLogger(path, append=append)
-    again.load_state(json.loads(json.dumps(state)))
-    logged(again, 3, first=kept)
+    logged(again, 3, first=kept, state=json.loads(json.dumps(state)))
     assert path.read_text() == "".join([ROWS[0], *["9,9.0,9.0\n"] * append, *ROWS[1:]])
 
 
@@ -317,8 +327,7 @@ def test_a_file_that_was_taken_away_meanwhile_begins_anew(tmp_path):
     state = callback.state()
     path.unlink()
     again = cf.CSVLogger(path)
-    again.load_state(state)
-    logged(again, 3, first=2)
+    logged(again, 3, first=2, state=state)
     assert path.read_text() == "epoch,accuracy,loss\n2,0.5,0.3333333333333333\n"
 
 
@@ -439,6 +448,86 @@ def test_every_hook_is_called_in_its_turn(net):
     ]
     assert recorder.model is net
     assert recorder.params == {"epochs": 2, "steps": 2, "verbose": 0}
+
+
+class KeepsBias(cf.Callback):
+    """Sets a bias to 0.5 after every batch, and notes the weights around it."""
+
+    def __init__(self):
+        self.begun, self.ended = [], []
+
+    def noted(self):
+        return {key: array.copy() for key, array in self.model.parameters.items()}
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begun.append(self.noted())
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ended.append(self.noted())
+        self.model.parameters["4.bias"][...] = 0.5
+
+
+def test_a_batch_begins_with_what_a_callback_wrote_and_ends_with_its_update(net):
+    """Each update is the learning rate times the gradient, which a network of its own works out."""
+    callback, other = KeepsBias(), small(seed=3, engine="reference")
+    history = net.fit(X, Y, epochs=2, batch_size=8, optimizer=cf.SGD(0.5), callbacks=[callback], verbose=0)
+    orders = [permutation(3, epoch, 40).reshape(5, 8) for epoch in range(2)]
+    losses = []
+    assert len(callback.begun) == 10
+    for chosen, begun, ended in zip(np.concatenate(orders), callback.begun, callback.ended, strict=True):
+        for key, array in other.parameters.items():
+            np.testing.assert_array_equal(begun[key], array)
+        loss, gradients = other.gradients(X[chosen], Y[chosen])
+        losses.append(loss)
+        for key, gradient in gradients.items():
+            expected = begun[key] - np.float32(0.5) * gradient
+            np.testing.assert_allclose(ended[key], expected, rtol=1e-4, atol=1e-6)
+        other.parameters = {**ended, "4.bias": np.full(4, 0.5)}
+    np.testing.assert_array_equal(net.parameters["4.bias"], [0.5] * 4)
+    assert history["loss"] == pytest.approx([np.mean(losses[:5]), np.mean(losses[5:])], rel=1e-5)
+
+
+def test_a_callback_ends_a_training_after_a_batch(net):
+    losses = []
+
+    class Stops(cf.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            losses.append(logs["loss"])
+            self.model.stop_training = len(losses) == 7
+
+    history = fitted(net, Stops())
+    assert len(losses) == 7
+    assert history["loss"] == pytest.approx([np.mean(losses[:5]), np.mean(losses[5:])], rel=1e-6)
+    assert len(history["val_loss"]) == 2
+
+
+def test_a_hook_may_be_given_to_one_callback_alone(net):
+    batches = []
+    callback = cf.Callback()
+    callback.on_train_batch_end = lambda batch, logs=None: batches.append(batch)
+    net.fit(X, Y, batch_size=8, callbacks=[callback], verbose=0)
+    assert batches == [0, 1, 2, 3, 4]
+
+
+def test_a_loss_that_is_no_number_leaves_the_parameters_of_the_step_before(net):
+    history = net.fit(X, Y, epochs=3, optimizer=cf.SGD(1e30), callbacks=[cf.TerminateOnNaN()], verbose=0)
+    assert len(history["loss"]) == 1
+    assert not math.isfinite(history["loss"][0])
+    assert all(np.isfinite(array).all() for array in net.parameters.values())
+
+
+def test_a_finished_training_that_goes_on_leaves_nothing_to_the_next(tmp_path):
+    """What the checkpoint says of its best epoch does not count for another network."""
+    callback = cf.EarlyStopping(patience=20, restore_best_weights=True)
+    for _ in range(2):
+        small(seed=3).fit(
+            X, Y, epochs=3, validation_data=VALIDATION, callbacks=[callback], verbose=0, checkpoint=tmp_path,
+            resume=True,
+        )  # fmt: skip
+    history = small(seed=4).fit(
+        X, 3 - Y, epochs=1, validation_data=VALIDATION, callbacks=[callback], verbose=0
+    )  # fmt: skip
+    assert (callback.best, callback.best_epoch) == (history["val_loss"][0], 0)
 
 
 # ---- settings

@@ -6,6 +6,7 @@ import math
 import operator
 import os
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,7 +39,7 @@ class Callback:
     moves_rate: ClassVar[bool] = False  # whether it sets the learning rate
 
     def set_model(self, model: Any) -> None:
-        """Say which network is trained."""
+        """Say which network is trained, at the beginning of every training."""
         self.model = model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
@@ -49,12 +50,12 @@ class Callback:
     def sees_batches(self) -> bool:
         """Whether it is to be called around every batch."""
         return any(
-            getattr(type(self), hook) is not getattr(Callback, hook)
+            getattr(getattr(self, hook), "__func__", None) is not getattr(Callback, hook)
             for hook in ("on_train_batch_begin", "on_train_batch_end")
         )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """The training begins, or goes on where `load_state` has been called before."""
+        """The training begins, or goes on where `load_state` was called before."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """The training has ended."""
@@ -76,7 +77,7 @@ class Callback:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state` gave; called before `on_train_begin`."""
+        """Take back what `state` gave; called between `set_model` and `on_train_begin`."""
 
 
 class Monitor(Callback):
@@ -114,17 +115,15 @@ class Monitor(Callback):
         self.monitor_op: Callable[[float, float], bool] = operator.gt if is_more else operator.lt
         self.worst = -math.inf if is_more else math.inf
         self.best = self.worst
-        self._is_going_on = False
 
     def reset(self) -> None:
         """Forget an earlier training."""
         self.best = self.worst
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training, where `load_state` has not said what to go on with."""
-        if not self._is_going_on:
-            self.reset()
-        self._is_going_on = False
+    def set_model(self, model: Any) -> None:
+        """Say which network is trained, and forget an earlier training."""
+        super().set_model(model)
+        self.reset()
 
     def current(self, logs: Logs | None) -> float:
         """The figure of the epoch that ends."""
@@ -148,7 +147,7 @@ class Monitor(Callback):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""
-        self.best, self._is_going_on = float(state["best"]), True
+        self.best = float(state["best"])
 
 
 def whole(callback: Callback, word: str, value: object) -> int:
@@ -160,9 +159,8 @@ def whole(callback: Callback, word: str, value: object) -> int:
 
 def finite(callback: Callback, word: str, value: object) -> float:
     """A setting that must be a finite number."""
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     try:
-        number = float(value) if is_number else math.nan  # type: ignore[arg-type]
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):

@@ -140,7 +140,7 @@ class ModelCheckpoint(Monitor):
     verbose : int
         1 prints what it does.
     save_best_only : bool
-        Whether only a model that is better than all before is saved.
+        Whether only a model that is better than all before is saved, those of earlier trainings included.
     """
 
     def __init__(
@@ -159,6 +159,9 @@ class ModelCheckpoint(Monitor):
             list(string.Formatter().parse(self.filepath))
         except ValueError as error:
             raise self._unfilled(error, "epoch") from None
+
+    def reset(self) -> None:
+        """Forget nothing: the file of an earlier training may hold what is better."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save the model, whole or not at all."""
