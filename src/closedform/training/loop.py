@@ -322,7 +322,9 @@ class Training:
             found = evaluate(self.engine, task.loss, task.parameters, self.validation)
             self._leave_if_wanted()
             if not np.isfinite(found["loss"]):
-                self._diverge(f"the validation loss is {found['loss']}")
+                if not self._takes_nan:
+                    self._diverge(f"the validation loss is {found['loss']}")
+                self._stop()
             figures |= {f"val_{key}": value for key, value in found.items()}
         if task.rates.changes:
             figures["learning_rate"] = task.rates.last(task.clock.updates)
@@ -350,11 +352,20 @@ class Training:
 
     # ---- what is lost
 
+    @property
+    def _takes_nan(self) -> bool:
+        return any(callback.takes_nan for callback in self.callbacks)
+
+    def _stop(self) -> None:
+        self.course.is_stopped = True
+        if self.model is not None:
+            self.model.stop_training = True
+
     def _lose(self, loss: float, updates: int, chosen: Array) -> None:
         """A loss is no finite number: stop, or say why."""
-        if any(callback.takes_nan for callback in self.callbacks):
+        if self._takes_nan:
             self.course.total = math.nan
-            self.course.is_stopped = True
+            self._stop()
             return
         from closedform.training.divergence import hopeless, place
 
@@ -364,6 +375,9 @@ class Training:
 
     def _check_finite(self) -> None:
         if not self.trainer.is_finite():
+            if self._takes_nan:
+                self._stop()
+                return
             first = next(key for key, array in self.task.parameters.items() if not np.isfinite(array).all())
             self._diverge("a parameter is not finite", first)
 
