@@ -401,3 +401,18 @@ def test_a_training_that_diverged_keeps_its_last_checkpoint(folder, capsys):
     assert "the training has diverged" in errors
     assert not Path("runs/digits/model.safetensors").exists()
     assert list(Path("runs/digits/checkpoint").iterdir()) != []
+
+
+def test_a_number_of_steps_ends_in_the_middle_of_an_epoch(folder, capsys):
+    """60 images less those held back make batches of 16; the eighth step is the last."""
+    save_images(folder / "photos", COUNTS)
+    layers = '[[layer]]\ntype = "Flatten"\n[[layer]]\ntype = "Dense"\nout_features = 3\n'
+    text = '[data]\npath = "photos"\n[training]\nsteps = 8\nbatch_size = 16\n'
+    Path("few.toml").write_text(text + layers, encoding="utf-8")
+    assert run(capsys, "few.toml", "--out", "few")[0] == 0
+    found = json.loads(Path("few/run.json").read_text(encoding="utf-8"))
+    per_epoch = -(-(60 - found["test_examples"]) // 16)
+    assert found["epochs_trained"] == -(-8 // per_epoch)
+    assert tomllib.loads(Path("few/run.toml").read_text(encoding="utf-8"))["training"]["steps"] == 8
+    assert run(capsys, "few/run.toml", "--out", "again")[0] == 0
+    assert Path("few/model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
