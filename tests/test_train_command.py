@@ -416,3 +416,23 @@ def test_a_number_of_steps_ends_in_the_middle_of_an_epoch(folder, capsys):
     assert tomllib.loads(Path("few/run.toml").read_text(encoding="utf-8"))["training"]["steps"] == 8
     assert run(capsys, "few/run.toml", "--out", "again")[0] == 0
     assert Path("few/model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
+
+
+def test_saving_every_epoch_needs_nothing_to_be_validated(folder, capsys):
+    text = """[data]
+path = "digits"
+[training]
+epochs = 2
+callbacks = [{ type = "ModelCheckpoint", filepath = "after-{epoch}.safetensors" }]
+[[layer]]
+type = "Flatten"
+[[layer]]
+type = "Dense"
+out_features = 10
+"""
+    Path("each.toml").write_text(text, encoding="utf-8")
+    assert run(capsys, "each.toml", "--out", "each")[0] == 0
+    assert sorted(path.name for path in Path("each").glob("after-*")) == [
+        "after-1.safetensors",
+        "after-2.safetensors",
+    ]

@@ -132,7 +132,8 @@ def _check_watching(run: RunFile) -> None:
         return
     for callback in made_callbacks(run.training):
         monitor = getattr(callback, "monitor", "")
-        if str(monitor).startswith("val_"):
+        looks_at_it = getattr(callback, "save_best_only", True)
+        if str(monitor).startswith("val_") and looks_at_it:
             raise SettingError(
                 f"{run.place}[training]: {type(callback).__name__} watches {monitor}, and nothing is "
                 f"validated: add validation = 0.1 below [data], or let it watch another figure"
