@@ -1,5 +1,6 @@
 """Standardization takes each channel's mean away and divides by its standard deviation, everywhere alike."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -103,6 +104,12 @@ def test_standardized_examples_have_mean_0_and_deviation_1():
     np.testing.assert_allclose(result.std((0, 2, 3)), 1, atol=1e-6)
 
 
+class Values(dict):
+    """What a standardization writes into a file, right or wrong."""
+
+    to_dict = dict.copy
+
+
 def network(**more):
     return cf.Network(
         [cf.Flatten(), cf.Dense(2)], (3, 5, 4), cf.SoftmaxCrossEntropy(), engine="reference", **more
@@ -124,6 +131,52 @@ def test_fit_measures_the_training_examples_and_predict_applies_it(tmp_path):
     again = cf.load(tmp_path / "model.safetensors")
     assert again.standardization == net.standardization
     np.testing.assert_allclose(again.predict(x), net.predict(x), rtol=1e-5)
+
+
+def header(path):
+    """The JSON that closedform keeps in a model file, by its bytes."""
+    data = path.read_bytes()
+    entries = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return json.loads(entries["__metadata__"]["closedform"])
+
+
+def test_a_file_is_of_the_second_format_only_where_inputs_are_standardized(tmp_path):
+    """Who reads the first format alone must not predict from inputs as they are."""
+    path, net = tmp_path / "model.safetensors", network()
+    net.save(path)
+    assert header(path)["format_version"] == 1
+    assert "standardization" not in header(path)
+    assert cf.load(path).standardization is None
+    net.standardization = cf.Standardization((0.1, 0.2, 0.3), (1, 2, 3))
+    net.save(path)
+    assert header(path)["format_version"] == 2
+    assert header(path)["standardization"] == {"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    ("standardization", "message"),
+    [
+        (
+            cf.Standardization((0.5,), (1.0,)),
+            "the header's standardization is for 1 channels, the network takes 3",
+        ),
+        (
+            Values({"mean": [0.5, 0.5, 0.5], "std": [1.0, 1.0, -1.0]}),
+            "Standardization: std must be finite numbers above 0 in float32, got -1.0",
+        ),
+        (
+            Values({"mean": [0.5, 0.5, 0.5]}),
+            "a standardization is {mean = [...], std = [...]}, got {'mean': [0.5, 0.5, 0.5]}",
+        ),
+    ],
+)
+def test_a_file_whose_standardization_does_not_fit_is_refused(tmp_path, standardization, message):
+    path, net = tmp_path / "model.safetensors", network()
+    net.standardization = standardization
+    net.save(path)
+    with pytest.raises(cf.FileError) as caught:
+        cf.load(path)
+    assert str(caught.value) == f"{path}: {message}"
 
 
 def test_a_second_training_keeps_what_the_network_has():
@@ -155,15 +208,23 @@ def test_the_numbers_come_back_from_plain_values():
         ),
         (
             lambda: cf.Standardization((0.5,), (0.0,)),
-            "Standardization: std must be finite numbers above 0, got 0.0",
+            "Standardization: std must be finite numbers above 0 in float32, got 0.0",
+        ),
+        (
+            lambda: cf.Standardization((0.5,), (1e-50,)),
+            "Standardization: std must be finite numbers above 0 in float32, got 1e-50",
+        ),
+        (
+            lambda: cf.Standardization((10**400,), (1.0,)),
+            f"Standardization: mean must be finite numbers in float32, got 1{'0' * 59}",
         ),
         (
             lambda: cf.Standardization((float("nan"),), (1.0,)),
-            "Standardization: mean must be finite numbers, got nan",
+            "Standardization: mean must be finite numbers in float32, got nan",
         ),
         (
             lambda: cf.Standardization((True,), (1.0,)),
-            "Standardization: mean must be finite numbers, got True",
+            "Standardization: mean must be finite numbers in float32, got True",
         ),
         (
             lambda: cf.Standardization((0.5,), (1.0, 1.0)),

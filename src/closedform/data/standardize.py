@@ -32,25 +32,27 @@ class Standardization:
     Raises
     ------
     SettingError
-        For numbers that are not finite, a divisor that is not above 0, and different numbers of channels.
+        For numbers that are not finite in float32, a divisor that is not above 0 there, and different
+        numbers of channels.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for word, least in (("mean", -np.inf), ("std", 0.0)):
+        largest = float(np.finfo(np.float32).max)
+        for word, least in (("mean", -largest), ("std", float(np.finfo(np.float32).tiny))):
             values = getattr(self, word)
             if not isinstance(values, tuple | list) or not values:
                 raise SettingError(
                     f"Standardization: {word} must be numbers, one for each channel, got {values!r}"
                 )
             for value in values:
-                number = isinstance(value, Real) and not isinstance(value, bool)
-                if not number or not np.isfinite(float(value)) or not float(value) > least:
-                    above = "" if least else " above 0"
+                is_number = isinstance(value, Real) and not isinstance(value, bool)
+                if not is_number or not least <= value <= largest:
+                    above = " above 0" if word == "std" else ""
                     raise SettingError(
-                        f"Standardization: {word} must be finite numbers{above}, got {value!r}"
+                        f"Standardization: {word} must be finite numbers{above} in float32, got {value!r:.60}"
                     )
             object.__setattr__(self, word, tuple(float(value) for value in values))
         if len(self.mean) != len(self.std):

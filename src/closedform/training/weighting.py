@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -54,10 +55,10 @@ def example_weights(
                 f"sample_weight must hold finite numbers from 0, got {own[wrong[0]]} at position {wrong[0]}"
             )
         weights *= own
-    if not weights.any():
-        raise SettingError("every example has the weight 0: give at least one of them a larger one")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):  # both are named below
         result = weights.astype(np.float32)
+    if not result.any():
+        raise SettingError("every example has the weight 0: give at least one of them a larger one")
     if not np.isfinite(result).all():
         raise SettingError("the weights of the examples are too large for float32: scale them to about 1")
     return result
@@ -73,14 +74,15 @@ def _by_class(class_weight: Mapping[int, float], classes: int) -> NDArray[np.flo
         )
     weights = np.ones(classes)
     for label, weight in class_weight.items():
-        whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
-        if not whole or not 0 <= label < classes:
+        is_whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
+        if not is_whole or not 0 <= label < classes:
             raise SettingError(
                 f"class_weight: labels are whole numbers from 0 to {classes - 1}, got {label!r}"
             )
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+        is_number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not is_number or not 0 <= weight <= sys.float_info.max:
             raise SettingError(
-                f"class_weight: the weight of {label} must be a finite number from 0, got {weight!r}"
+                f"class_weight: the weight of {label} must be a finite number from 0, got {weight!r:.60}"
             )
         weights[label] = weight
     return weights
@@ -108,7 +110,7 @@ def smoothed(targets: Array, label_smoothing: float, loss: Loss) -> Array:
     C. Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016.
     """
     share = label_smoothing
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= float(share) < 1:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
         raise SettingError(f"label_smoothing must be a number from 0 to below 1, got {label_smoothing!r}")
     if not share:
         return targets
