@@ -134,12 +134,13 @@ def test_a_model_that_cannot_be_saved_leaves_the_one_before(tmp_path):
 
 # ---- a training
 
-X, Y = digits_like(3, count=20)
+X, Y = digits_like(3, count=12)
 
 
 def fitted(folder, **more):
-    """Two epochs of three batches, a checkpoint after each, and the callbacks that write."""
-    net = small(seed=5, drop=[cf.Dropout(0.3)])
+    """Two epochs of two batches, a checkpoint after each, and the callbacks that write."""
+    layers = [cf.Flatten(), cf.Dropout(0.3), cf.Dense(4)]
+    net = cf.Network(layers, (1, 8, 8), cf.SoftmaxCrossEntropy(), seed=5)
     history = net.fit(
         X,
         Y,
@@ -191,6 +192,23 @@ def test_a_training_that_cannot_write_goes_on_to_the_same_bits(tmp_path):
     assert {"mkdir", "open", "write", "fsync", "replace", "allocation"} <= set(kinds)
 
 
+RUN_FILE = """
+[data]
+path = "data.npz"
+[network]
+input_shape = [1, 8, 8]
+loss = "SoftmaxCrossEntropy"
+[[layer]]
+type = "Flatten"
+[[layer]]
+type = "Dense"
+out_features = 3
+[training]
+epochs = 2
+batch_size = 12
+"""
+
+
 def test_a_run_that_cannot_write_goes_on_to_the_same_bits(tmp_path, capsys):
     """The whole command, on a few images of one's own."""
     rng = np.random.default_rng(0)
@@ -201,10 +219,11 @@ def test_a_run_that_cannot_write_goes_on_to_the_same_bits(tmp_path, capsys):
         "y_test": np.arange(6) % 3,
     }
     np.savez(tmp_path / "data.npz", **arrays)
-    settings = ["--epochs", "2", "--batch-size", "12", "--no-pictures", "--json"]
+    (tmp_path / "run.toml").write_text(RUN_FILE)
 
     def run(folder, *more):
-        code = main(["train", "--data", str(tmp_path / "data.npz"), "--out", str(folder), *settings, *more])
+        words = ["--out", str(folder), "--no-pictures", "--json", *more]
+        code = main(["train", str(tmp_path / "run.toml"), *words])
         return code, capsys.readouterr().err
 
     assert run(tmp_path / "undisturbed") == (0, "")
