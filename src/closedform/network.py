@@ -13,7 +13,7 @@ from closedform.architecture import Architecture
 from closedform.data.feed import Feed
 from closedform.data.inputs import as_array, as_numbers
 from closedform.errors import ClosedformError, SettingError, ShapeError
-from closedform.files import Model, PathLike, load_model, load_parameters, read_toml, save_model
+from closedform.files import Model, load_model, load_parameters, read_toml, save_model
 from closedform.formula.extents import Shape
 from closedform.layers import Layer, Loss
 from closedform.layers.base import ONES, shape_text
@@ -21,6 +21,7 @@ from closedform.layers.initial import beginning, uniform_limit
 from closedform.parameters import Parameters
 from closedform.random import uniform_array
 from closedform.runner import Runner
+from closedform.writing import PathLike
 
 if TYPE_CHECKING:
     from closedform.data.augment import Augmentation

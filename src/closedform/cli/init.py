@@ -29,8 +29,8 @@ def add(commands: Commands) -> None:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from closedform.files import write_file
     from closedform.runs.example import example
+    from closedform.writing import write_file
 
     file: Path = options.file
     if file.suffix != ".toml":

@@ -63,7 +63,7 @@ def spare(out: Path, read: Path, option: str) -> None:
 
 def deliver(text: str, options: argparse.Namespace, format: str) -> None:
     """Print what was made, or write it whole."""
-    from closedform.files import write_file
+    from closedform.writing import write_file
 
     if options.out is None:
         say(text.rstrip("\n"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from closedform.errors import FileError
-from closedform.files import reason, remove_leftovers, write_file
+from closedform.writing import reason, remove_leftovers, write_file
 
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint"

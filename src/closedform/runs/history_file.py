@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from closedform.errors import FileError
-from closedform.files import reason, write_file
 from closedform.training.callbacks import Callback
+from closedform.writing import reason, write_file
 
 _COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 

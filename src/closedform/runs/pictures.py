@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.errors import FileError
-from closedform.files import PathLike, reason, write_file
 from closedform.runs.charts import MOST_CLASSES, confusion_matrix, curves_of, learning_curves
 from closedform.runs.drawing import can_draw, drawing, short_name
 from closedform.runs.image_sheets import (
@@ -23,6 +22,7 @@ from closedform.runs.image_sheets import (
     first_stages,
     worst_mistakes,
 )
+from closedform.writing import PathLike, reason, write_file
 
 if TYPE_CHECKING:
     from closedform.network import Network

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from closedform.errors import FileError
 from closedform.explanation.rendering.markup import element, escape, opening
-from closedform.files import PathLike, reason, write_file
 from closedform.layers.base import shape_text
+from closedform.writing import PathLike, reason, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

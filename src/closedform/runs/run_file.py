@@ -11,10 +11,11 @@ from typing import Any
 
 from closedform.architecture import Architecture, nearest
 from closedform.errors import ClosedformError, FileError, SettingError, ShapeError
-from closedform.files import PathLike, short, to_toml, toml_value, toml_values
+from closedform.files import short, to_toml, toml_value, toml_values
 from closedform.formula.extents import Shape
 from closedform.layers import Loss
 from closedform.runs.settings import TABLES
+from closedform.writing import PathLike
 
 PACKAGED = "digits"
 _NETWORK = ("network", "layer")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closedform.errors import FileError, SettingError
-from closedform.files import write_file
 from closedform.network import Network
 from closedform.runs import settings
 from closedform.runs.examples import class_weights, short_name
 from closedform.runs.folder import RunFolder, fresh_folder, newest_run
 from closedform.runs.preparing import Training, difference, made_callbacks
 from closedform.runs.run_file import RunFile
+from closedform.writing import write_file
 
 if TYPE_CHECKING:
     from closedform.training.history import History

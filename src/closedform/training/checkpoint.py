@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.errors import ClosedformError, FileError, SettingError
-from closedform.files import make_folder, reason, remove_leftovers, replace_file
+from closedform.writing import make_folder, reason, remove_leftovers, replace_file
 
 FORMAT_VERSION = 1
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from closedform.architecture import Architecture, nearest
 from closedform.errors import ClosedformError, DataError, FileError, ShapeError
-from closedform.files import PathLike, short, toml_values
+from closedform.files import short, toml_values
 from closedform.layers.base import shape_text
 from closedform.solution import Quantity, Solution
 from closedform.solution.numbers import batch_of, exact_number, given_array, numbers, plain
@@ -25,6 +25,7 @@ from closedform.worksheet.order import check_order
 from closedform.worksheet.rounding import rounded_to
 from closedform.worksheet.sheet import Worksheet
 from closedform.worksheet.symbols import Part, Symbols
+from closedform.writing import PathLike
 
 Array = NDArray[Any]
 

@@ -1,0 +1,154 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from closedform.errors import FileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+
+# as mkstemp makes the names that are given it
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+
+
+def write_file(
+    target: PathLike, data: bytes, example: str = "model.safetensors", makes_folders: bool = True
+) -> None:
+    """Write a whole file or nothing: it is written beside its place and moved there.
+
+    A link stays one: the file that it leads to is replaced.  What is there and is no regular file, such as a
+    pipe or a device, is written to.
+
+    Raises
+    ------
+    FileError
+        Where it cannot be written; for a folder with the name of a file in it, as in `example`; where there
+        is no folder for it and none is made.
+    """
+    from pathlib import Path
+
+    path = Path(target)
+    try:
+        if path.is_dir():
+            raise FileError(f"{path}: is a folder: name a file, as in {path / example}")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise FileError(f"{path}: cannot be written: {path.parent} is no folder")
+        found = _status(path)
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            with open(path, "wb") as through:
+                through.write(data)
+            return
+        if found is not None and (stream := _printed_to(found)) is not None:
+            with os.fdopen(os.dup(stream), "wb") as through:  # opened anew, it would lose what it holds
+                through.write(data)
+            return
+        place = Path(os.path.realpath(path))
+        if makes_folders:
+            make_folder(place.parent)
+        elif not place.parent.exists():
+            raise FileError(f"{path}: cannot be written: there is no folder {path.parent}: make it first")
+        replace_file(place, [data])
+    except FileError:
+        raise
+    except (OSError, ValueError, MemoryError) as error:
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What stands at a path, at the end of its links; None for nothing."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _printed_to(found: os.stat_result) -> int | None:
+    """The number of the open file that is this one, of those that a program prints to."""
+    for stream in (1, 2):
+        try:
+            if os.path.samestat(found, os.fstat(stream)):
+                return stream
+        except OSError:  # it is closed
+            continue
+    return None
+
+
+def replace_file(place: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a regular file beside its place, in parts, and move it there once it is safely on disk."""
+    import tempfile
+
+    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, place)
+    except BaseException:
+        with suppress(OSError):  # what went wrong first is what to tell
+            os.unlink(temporary)
+        raise
+    _flush_folder(place.parent)
+
+
+def remove_leftovers(folder: Path, is_wanted: Callable[[str], object]) -> None:
+    """Remove what killed writers left beside the files of these names; no other writer may be at work."""
+    for path in folder.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is not None and is_wanted(found[1]):
+            with suppress(OSError):  # the next time tries again
+                path.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is to lie in, so that they outlast a loss of power."""
+    if folder.is_dir():
+        return
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        _flush_folder(place.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Put the names in a folder on disk, where the system can do that."""
+    if os.name != "posix":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one may write into a folder that one may not list
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
+def reason(error: OSError | ValueError | MemoryError) -> str:
+    """Why a file cannot be reached; a ValueError is Python's word for what no file can be called."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    return "no file has such a name"
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
