@@ -240,7 +240,6 @@ class ReduceLROnPlateau(Monitor):
         current = self.current(logs)
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
-            self.wait = 0
         if self.is_better(current, self.best):
             self.best, self.wait = current, 0
         elif self.cooldown_counter <= 0:

@@ -104,7 +104,7 @@ class OneCycle(Schedule):
     References
     ----------
     L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning
-    rates", 2018; the rates are those of PyTorch's `OneCycleLR`.
+    rates", 2018; the rates are those of PyTorch's `OneCycleLR` where the rise takes an update or more.
     """
 
     warm_up: float = 0.3
