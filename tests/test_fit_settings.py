@@ -207,3 +207,47 @@ def test_a_schedule_ends_with_the_steps():
     )  # fmt: skip
     # of 7 steps the last, counted from 0 the sixth, has 0.7·(1 + cos(6π/7))/2
     assert history["learning_rate"][-1] == pytest.approx(0.7 * (1 - 0.9009688679) / 2, rel=1e-6)
+
+
+class Slower(cf.Callback):
+    """Sets the learning rate at the end of the second epoch."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            self.model.learning_rate = self.rate
+
+
+def test_a_rate_that_a_callback_sets_is_in_the_history_of_every_epoch():
+    x, y = digits_like(11, count=COUNT)
+    history = small().fit(
+        x, y, epochs=4, optimizer=cf.SGD(0.5), callbacks=[Slower(0.25)], verbose=0
+    )  # fmt: skip
+    assert history["learning_rate"] == [0.5, 0.5, 0.25, 0.25]
+    assert len(history["loss"]) == 4
+
+
+@pytest.mark.parametrize("rate", [-1, float("nan"), "fast", True])
+def test_a_rate_that_is_none_is_refused(rate):
+    x, y = digits_like(11, count=COUNT)
+    with pytest.raises(cf.SettingError) as caught:
+        small().fit(x, y, epochs=4, callbacks=[Slower(rate)], verbose=0)
+    assert str(caught.value) == f"learning_rate must be a number from 0, got {rate!r}"
+
+
+def test_the_network_has_a_rate_only_while_it_trains():
+    with pytest.raises(cf.SettingError) as caught:
+        small().learning_rate = 1.0
+    assert str(caught.value) == ("the network has a learning rate only while fit runs: set the optimiser's")
+
+
+def test_metrics_count_as_evaluate_does():
+    """Outputs that differ by less than their probabilities can tell."""
+    x, y = digits_like(11, count=COUNT)
+    net = small()
+    for array in net.parameters.values():
+        array *= 1e-5
+    assert net.metrics(x, y).accuracy == net.evaluate(x, y)["accuracy"]
+    assert net.metrics(x, y).accuracy < 1

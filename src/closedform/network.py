@@ -469,14 +469,13 @@ class Network:
         Raises
         ------
         SettingError
-            Where nothing is being trained.
+            Where nothing is being trained, and for a rate that is no number from 0.
         """
         return self._current_rates.base
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        rates = self._current_rates
-        rates.base, rates.changes = rate, True
+        self._current_rates.set(rate)
 
     @property
     def _current_rates(self) -> Rates:
@@ -541,7 +540,7 @@ class Network:
         examples = self._examples(x, y)
         outputs = self._fed(examples.feed)
         mean = self._runner.engine.loss_value(outputs, examples.targets)
-        return measure(self._runner.engine.activate(outputs), np.asarray(y), mean, self.classes)
+        return measure(outputs, np.asarray(y), mean, self.classes, threshold=0.0)
 
     # ---- files
 

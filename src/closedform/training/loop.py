@@ -327,6 +327,8 @@ class Training:
                 self._stop()
             figures |= {f"val_{key}": value for key, value in found.items()}
         if task.rates.changes:
+            rates = course.history.history.setdefault("learning_rate", [])
+            rates += [task.rates.initial] * (course.epoch - len(rates))  # before anybody changed it
             figures["learning_rate"] = task.rates.last(task.clock.updates)
         return figures
 

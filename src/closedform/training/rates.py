@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from closedform.errors import SettingError
 
 if TYPE_CHECKING:
     from closedform.training.schedules import Schedule
@@ -38,8 +42,21 @@ class Rates:
         changes: bool = False,
     ):
         self.base, self.schedule, self.begun = base, schedule, begun
+        self.initial = base
         self.epoch_steps, self.total_steps = epoch_steps, total_steps
         self.changes = changes or schedule is not None
+
+    def set(self, base: float) -> None:
+        """Make another rate of the optimiser's own.
+
+        Raises
+        ------
+        SettingError
+            For what is no number from 0.
+        """
+        if isinstance(base, bool) or not isinstance(base, Real) or not 0 <= float(base) < math.inf:
+            raise SettingError(f"learning_rate must be a number from 0, got {base!r}")
+        self.base, self.changes = float(base), True
 
     def of(self, first: int, count: int) -> NDArray[np.float64]:
         """The rates of so many updates, the first of which follows `first` others of the network."""
