@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,11 @@ class Block:
 
     def line_of(self, row: int) -> int:
         """The number of a row's line in the file, from 1."""
-        lines = [number for number, line in enumerate(self._all.split(b"\n")) if line.strip()]
-        return self.first_line + lines[row]
+        return self.first_line + self._lines[row]
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        return [number for number, line in enumerate(self._all.split(b"\n")) if line.strip()]
 
     def read(self, labels: Labels) -> Array:
         """Pixels of shape (rows, pixels), uint8 where all are whole numbers to 255, else float32."""
