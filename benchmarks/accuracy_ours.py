@@ -1,0 +1,57 @@
+"""Our side of `time_to_accuracy.py`."""
+
+from __future__ import annotations
+
+from accuracy_tasks import Task, Watch
+
+import closedform as cf
+from closedform.bench.networks import network
+from closedform.training.callbacks import Callback
+
+
+class Noting(Callback):
+    """Notes when each epoch ends and what it has reached."""
+
+    def __init__(self, watch: Watch):
+        self.watch = watch
+
+    def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
+        self.watch.epoch_has_ended(logs["val_accuracy"])
+
+
+def run(task: Task, folder: str, seed: int, threads: int, epochs: int) -> Watch:
+    """Train by `Network.fit`, the test set evaluated after each epoch; see `accuracy_tasks.Run`.
+
+    `epochs` may be fewer than the task's, in whose course the schedule goes on as for all of them.
+    """
+    watch = Watch()
+    data = cf.load_data(folder)
+    watch.data_are_read()
+    net = cf.Network.from_architecture(network(task.net), seed, threads=threads)
+    net.fit(
+        data.x_train,
+        data.y_train,
+        task.epochs,
+        task.batch_size,
+        task.optimizer,
+        validation_data=(data.x_test, data.y_test),
+        verbose=0,
+        schedule=task.schedule,
+        label_smoothing=task.label_smoothing,
+        standardize=True,
+        augment=task.augmentation,
+        callbacks=[Noting(watch), *([Ending(epochs)] if epochs < task.epochs else [])],
+    )
+    return watch
+
+
+class Ending(Callback):
+    """Ends the training after so many epochs."""
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
+        self.model.stop_training = epoch + 1 == self.epochs
