@@ -185,7 +185,8 @@ def bombs():
             found[f"csv-{name}{ending}"] = {f"train.csv{ending}": bomb(ending, head, unit)}
         found[f"cifar{ending}"] = {f"data_batch_1.bin{ending}": bomb(ending, b"", bytes(3073))}
         found[f"zeros{ending}"] = {f"zeros{ending}": bomb(ending, b"", b"\0")}
-        found[f"streams{ending}"] = {f"train.csv{ending}": PACKERS[ending](b"") * 50_000}
+        for name, content in (("none", b""), ("byte", b"1")):
+            found[f"streams-{name}{ending}"] = {f"train.csv{ending}": PACKERS[ending](content) * 50_000}
     above, below = (npy_header("|u1", (6, size // 6, 1)) for size in (ZEROS, BELOW))
     deflated = {"method": zipfile.ZIP_DEFLATED, "level": 1}
     member = {"y_train.npy": npy_bytes(labels(6))}
@@ -196,6 +197,10 @@ def bombs():
     for match in re.finditer(b"PK\1\2", bytes(lying)):  # the list says 228 bytes; the stream, 72 MiB
         lying[match.start() + 24 : match.start() + 28] = struct.pack("<I", 228)
     found["zip-lies"] = {"data.npz": bytes(lying)}
+    found["csv-labels"] = {"train.csv": b"".join(b"%d,1\n" % (7919 * k % 100_003) for k in range(100_000))}
+    found["csv-words"] = {"train.csv": b"".join(b"a%d,1\n" % (7919 * k % 100_003) for k in range(100_000))}
+    found["csv-short"] = {"train.csv": b"1,.5\n2,.5\n" * 50_000}
+    found["csv-quoted"] = {"train.csv": b'"1",5\n"2",5\n' * 50_000}
     found["zip-members"] = {"data.npz": zip_bytes({f"{k:04}.npy": b"" for k in range(5000)})}
     return found
 

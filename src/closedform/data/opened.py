@@ -31,7 +31,7 @@ _ALWAYS = 64 << 20  # so much may be unpacked from any file
 _RATIO = 200  # and so many times its size
 _KEPT = 32 << 20  # so much, and twice the file's size, is kept without having been counted before
 _XZ_MEMORY = 100 << 20  # xz's strongest presets need 65 MiB
-_EMPTY_STREAMS = 1000
+_STREAMS, _IN_EACH = 1000, 1024  # so many may be short; of more, each holds so many bytes, on average
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\0"
 
 
@@ -234,9 +234,9 @@ class _Xz:
 
 def _unpacked(file: IO[bytes], path: Path, stream_type: type[_Gzip] | type[_Xz]) -> Iterator[bytes]:
     """The content of all the streams that follow each other in a file, zeros between them ignored."""
-    data, total, empty = file.read(_CHUNK), 0, 0
+    data, total, streams = file.read(_CHUNK), 0, 0
     while data:
-        stream, before = stream_type(), total
+        stream = stream_type()
         while not stream.ended:
             piece, data = _stepped(stream, data, path, total)
             total += len(piece)
@@ -249,9 +249,9 @@ def _unpacked(file: IO[bytes], path: Path, stream_type: type[_Gzip] | type[_Xz])
                         f"{path}: is cut short: its {stream.name} data end after byte {total:,} of "
                         f"the content"
                     )
-        empty = empty + 1 if total == before else 0
-        if empty > _EMPTY_STREAMS:
-            raise DataError(f"{path}: holds more than {_EMPTY_STREAMS:,} empty {stream.name} streams")
+        streams += 1
+        if streams > _STREAMS and total < streams * _IN_EACH:
+            raise DataError(f"{path}: holds {streams:,} {stream.name} streams with next to nothing in them")
         data = _after_zeros(file, data)
 
 
