@@ -86,12 +86,9 @@ class Source:
         """
         if not self.compression:
             self._same(expected, self.stored)
-            try:
-                if self.stored >= MAPPED:
-                    return np.memmap(self.path, np.uint8, "r")
-                return filled(self.pieces(), self.stored, f"{self.path}: was cut short while it was read")
-            except (OSError, ValueError) as error:
-                raise DataError(f"{self.path}: cannot be read: {error}") from None
+            if self.stored >= MAPPED:
+                return self._mapped()
+            return filled(self.pieces(), self.stored, f"{self.path}: changed while it was read")
         if expected is None:
             return self._unmeasured()
         allowed(expected, self.stored, str(self.path))
@@ -110,6 +107,12 @@ class Source:
                 break
             allowed(total, self.stored, str(self.path))
         return total
+
+    def _mapped(self) -> Bytes:
+        try:
+            return np.memmap(self.path, np.uint8, "r")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path}: cannot be read: {error}") from None
 
     def _unmeasured(self) -> Bytes:
         content, length = np.empty(kept(self.stored), np.uint8), 0  # what is not filled takes no memory
@@ -145,19 +148,23 @@ def opened(path: Path) -> Source:
     """
     try:
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: must be a file, is a {'folder' if path.is_dir() else 'device or pipe'}")
-        with open(path, "rb") as file:
-            first = file.read(len(_XZ))
+        first = _first_bytes(path) if stat.S_ISREG(status.st_mode) else None
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file has such a name"
         raise DataError(f"{path}: cannot be read: {reason}") from None
+    if first is None:
+        raise DataError(f"{path}: must be a file, is a {'folder' if path.is_dir() else 'device or pipe'}")
     if not first:
         raise DataError(f"{path}: is empty")
     compression = "gzip" if first.startswith(_GZIP) else "xz" if first == _XZ else ""
     return Source(path, compression, status.st_size)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(len(_XZ))
 
 
 def allowed(size: int, stored: int, where: str, always: int = _ALWAYS, ratio: int = _RATIO) -> None:

@@ -298,8 +298,9 @@ def _check_wanted(x: Array, where: str, size: tuple[int, int] | None, color_mode
             f"{where}: its images have {sizes(x.shape[2:])} pixels, image_size asks for {sizes(size)}: only "
             f"images from a folder are scaled"
         )
-    if color_mode is not None and x.shape[1] != COLOR_CHANNELS[color_mode]:
+    channels = x.shape[1]
+    if color_mode is not None and channels != COLOR_CHANNELS[color_mode]:
         raise DataError(
-            f"{where}: its images have {x.shape[1]} channels, color_mode={color_mode!r} asks for "
-            f"{COLOR_CHANNELS[color_mode]}: only images from a folder are turned into others"
+            f"{where}: its images have {channels} channel{'s' * (channels > 1)}, color_mode={color_mode!r} asks "
+            f"for {COLOR_CHANNELS[color_mode]}: only images from a folder are turned into others"
         )
