@@ -299,8 +299,8 @@ def _check_wanted(x: Array, where: str, size: tuple[int, int] | None, color_mode
             f"images from a folder are scaled"
         )
     channels = x.shape[1]
-    if color_mode is not None and channels != COLOR_CHANNELS[color_mode]:
+    if color_mode is not None and channels != (wanted := COLOR_CHANNELS[color_mode]):
         raise DataError(
-            f"{where}: its images have {channels} channel{'s' * (channels > 1)}, color_mode={color_mode!r} asks "
-            f"for {COLOR_CHANNELS[color_mode]}: only images from a folder are turned into others"
+            f"{where}: its images have {channels} channel{'s' * (channels > 1)}, color_mode={color_mode!r} "
+            f"asks for {wanted}: only images from a folder are turned into others"
         )
