@@ -20,11 +20,8 @@ class Noting(Callback):
         self.watch.epoch_has_ended(logs["val_accuracy"])
 
 
-def run(task: Task, folder: str, seed: int, threads: int, epochs: int) -> Watch:
-    """Train by `Network.fit`, the test set evaluated after each epoch; see `accuracy_tasks.Run`.
-
-    `epochs` may be fewer than the task's, in whose course the schedule goes on as for all of them.
-    """
+def run(task: Task, folder: str, seed: int, threads: int) -> Watch:
+    """Train by `Network.fit`, the test set evaluated after each epoch."""
     watch = Watch()
     data = cf.load_data(folder)
     watch.data_are_read()
@@ -41,17 +38,6 @@ def run(task: Task, folder: str, seed: int, threads: int, epochs: int) -> Watch:
         label_smoothing=task.label_smoothing,
         standardize=True,
         augment=task.augmentation,
-        callbacks=[Noting(watch), *([Ending(epochs)] if epochs < task.epochs else [])],
+        callbacks=[Noting(watch)],
     )
     return watch
-
-
-class Ending(Callback):
-    """Ends the training after so many epochs."""
-
-    def __init__(self, epochs: int):
-        self.epochs = epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        """See `Callback`."""
-        self.model.stop_training = epoch + 1 == self.epochs

@@ -22,13 +22,14 @@ from accuracy_tasks import Task, Watch
 from torch import Tensor, nn
 from torch.nn import functional
 
-MODES = ("NCHW", "channels last", "compile, NCHW", "compile, channels last")
-
 _EVALUATION_BATCH = 512
 
 
-def run(task: Task, folder: str, seed: int, threads: int, epochs: int, mode: str = MODES[0]) -> Watch:
-    """Train in one of the `MODES`, the test set evaluated after each epoch; see `accuracy_tasks.Run`."""
+def run(task: Task, folder: str, seed: int, threads: int, epochs: int, mode: str) -> Watch:
+    """Train in a mode of `time_to_accuracy.MODES`, the test set evaluated after each epoch.
+
+    `epochs` may be fewer than the task's; the schedule goes on as for all of them.
+    """
     torch.set_num_threads(threads)
     watch = Watch()
     x_train, y_train, x_test, y_test = read(Path(folder))

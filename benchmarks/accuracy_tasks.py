@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import closedform as cf
@@ -101,7 +100,3 @@ class Watch:
         """Note the accuracy that the epoch has reached."""
         self.epochs.append(time.monotonic() - self.begun)
         self.accuracies.append(accuracy)
-
-
-Run = Callable[[Task, str, int, int, int], Watch]
-"""Trains a task on the data of a folder: with a seed, on so many threads, for so many epochs."""

@@ -33,12 +33,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import workers
+from accuracy_tasks import DEFAULT_FOLDER, TASKS, Task, Watch
 
-CORES = workers.pin()  # before NumPy, in the processes to come
-
-from accuracy_tasks import DEFAULT_FOLDER, TASKS, Task, Watch  # noqa: E402
-
-from closedform.bench import steps  # noqa: E402
+from closedform.bench import steps
 
 OURS, THEIRS = "closedform", "PyTorch"
 MODES = ("NCHW", "channels last", "compile, NCHW", "compile, channels last")
@@ -97,17 +94,16 @@ def child(words: Sequence[str]) -> None:
     """Train, and print what came out as a line of JSON."""
     name, side, mode, folder, seed, threads, epochs, launched = words
     task: Task = TASKS[name]
-    numbers = (task, folder, int(seed), int(threads), int(epochs))
     if side == OURS:
         import accuracy_ours
 
         imported = time.monotonic()
-        watch = accuracy_ours.run(*numbers)
+        watch = accuracy_ours.run(task, folder, int(seed), int(threads))
     else:
         import accuracy_pytorch
 
         imported = time.monotonic()
-        watch = accuracy_pytorch.run(*numbers, mode=mode)
+        watch = accuracy_pytorch.run(task, folder, int(seed), int(threads), int(epochs), mode)
     print(json.dumps({"imported": imported - float(launched), **_figures(watch)}))
 
 
@@ -146,8 +142,9 @@ def trained(
 def _used() -> tuple[float, float]:
     """Seconds of the cores: used by other processes than this and its children; and had in all."""
     try:
+        cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
         with open("/proc/stat") as file:
-            lines = [line.split() for line in file if line.split()[0] in {f"cpu{core}" for core in CORES}]
+            lines = [line.split() for line in file if line.split()[0] in cores]
     except OSError:
         return 0.0, 0.0
     tick = os.sysconf("SC_CLK_TCK")
@@ -311,6 +308,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure."""
     options = arguments()
+    workers.pin()  # what is measured are the processes to come
     kept = "kept" if options.warm else "emptied before each run"
     print(f"{steps.machine(('numpy', 'llvmlite', 'torch'))}")
     print(f"{options.threads} threads, {options.seeds} seeds, compiled code {kept}\n", flush=True)
