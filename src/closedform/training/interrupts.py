@@ -26,7 +26,10 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, epoch: int, step: int, steps: int, checkpoint: Path | None):
         self.epoch, self.step, self.steps, self.checkpoint = epoch, step, steps, checkpoint
         where = f"in epoch {epoch + 1}, after {step} of {steps} steps"
-        super().__init__(f"stopped {where}; {checkpoint} holds it: go on with resume=True")
+        if not step:
+            where = f"after epoch {epoch}" if epoch else "before the first step"
+        held = "nothing was saved" if checkpoint is None else f"{checkpoint} holds it: go on with resume=True"
+        super().__init__(f"stopped {where}; {held}")
 
 
 class Interrupts:

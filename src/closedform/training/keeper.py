@@ -144,12 +144,14 @@ def _kept(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
     history = course.history
     return arrays, {
         "clock": {"epochs": task.clock.epochs, "updates": task.clock.updates},
-        "rate": {"base": rates.base, "begun": rates.begun},
+        "rate": {"base": rates.base, "begun": rates.begun, "changes": rates.changes},
         "course": {
             "epoch": course.epoch,
             "done": course.done,
             "total": course.total,
             "right": course.right,
+            "is_begun": course.is_begun,
+            "is_in_batch": course.is_in_batch,
             "is_stopped": course.is_stopped,
             "is_finished": course.is_finished,
         },
@@ -162,6 +164,7 @@ def _restore(training: Training, found: Checkpoint) -> None:
     task, course, meta = training.task, training.course, found.meta
     task.clock.epochs, task.clock.updates = int(meta["clock"]["epochs"]), int(meta["clock"]["updates"])
     task.rates.base, task.rates.begun = float(meta["rate"]["base"]), int(meta["rate"]["begun"])
+    task.rates.changes |= bool(meta["rate"]["changes"])
     for key in task.parameters:
         task.parameters[key] = found.arrays[f"parameters.{key}"]
     begin = "optimizer."

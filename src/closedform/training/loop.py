@@ -155,6 +155,8 @@ class Course:
         The sum of their losses, and how many were classified right.
     history
         The figures of the epochs that are done.
+    is_begun, is_in_batch
+        Whether callbacks were told that this epoch begins, and its next batch.
     is_stopped
         Whether a callback ended the training before its last epoch.
     is_finished
@@ -166,6 +168,8 @@ class Course:
     done: int = 0
     total: float = 0.0
     right: int = 0
+    is_begun: bool = False
+    is_in_batch: bool = False
     is_stopped: bool = False
     is_finished: bool = False
 
@@ -230,24 +234,26 @@ class Training:
         if course.is_finished:
             return course.history
         with self.interrupts, self.progress:
-            if not course.is_stopped:
-                self._call("on_train_begin")
-            while course.epoch < self.epochs and not course.is_stopped:
+            self._call("on_train_begin")
+            # an epoch that was stopped in its middle is brought to its end
+            while course.epoch < self.epochs and (course.is_begun or not course.is_stopped):
                 self._epoch()
             self._synchronise()
             self._call("on_train_end", self._last_logs())
             course.is_finished = True
             self._save()
+            self._leave_if_wanted(is_saved=True)
         return course.history
 
     def _epoch(self) -> None:
         task, course, clock = self.task, self.course, self.task.clock
         started = time.perf_counter()
         self.progress.begin_epoch(course.epoch, self.epochs, self.batches)
-        if not course.done:
+        if not course.is_begun:
             self._call("on_epoch_begin", course.epoch)
-        else:
-            self.progress.batch(math.nan, course.done // task.batch_size)
+            course.is_begun = True
+        elif course.done:
+            self.progress.batch(math.nan, self._steps_done())
         order = permutation(task.seed, clock.epochs, self.count)
         while course.done < self.count and self._steps_left() and not course.is_stopped:
             self._advance(order)
@@ -261,18 +267,19 @@ class Training:
         self._synchronise()
         self._call("on_epoch_end", course.epoch, {**figures, "learning_rate": task.rates.last(clock.updates)})
         course.epoch += 1
-        course.done, course.total, course.right = 0, 0.0, 0
+        course.done, course.total, course.right, course.is_begun = 0, 0.0, 0, False
         course.is_stopped |= self._is_stopping()
         if course.epoch < self.epochs and not course.is_stopped:
             self._save()
-            self._leave_if_wanted()
+            self._leave_if_wanted(is_saved=True)
 
     def _advance(self, order: NDArray[np.int64]) -> None:
-        course, clock, task = self.course, self.task.clock, self.task
+        course, clock = self.course, self.task.clock
         before = clock.updates
-        batch = course.done // task.batch_size
-        if self.goes_one_by_one:
+        batch = self._steps_done()
+        if self.goes_one_by_one and not course.is_in_batch:
             self._call("on_train_batch_begin", batch)
+            course.is_in_batch = True
         updates = self.trainer.advance(order[course.done :], self._most())
         if not updates.losses:
             return
@@ -289,6 +296,7 @@ class Training:
         course.done += updates.examples
         if self.goes_one_by_one:
             self._synchronise()
+            course.is_in_batch = False
             self._call("on_train_batch_end", batch, {"loss": updates.losses[-1]})
             course.is_stopped |= self._is_stopping()
 
@@ -298,19 +306,21 @@ class Training:
     def _steps_left(self) -> int:
         return self.steps - (self.task.clock.updates - self.task.rates.begun)
 
+    def _steps_done(self) -> int:
+        return -(-self.course.done // self.task.batch_size)
+
     def _look_around(self) -> None:
         """Save now and then, and leave where that is wanted."""
         self._leave_if_wanted()
         if self.keeper is not None and self.keeper.is_due() and self.trainer.is_finite():
             self._save()
 
-    def _leave_if_wanted(self) -> None:
+    def _leave_if_wanted(self, *, is_saved: bool = False) -> None:
         if self.interrupts.came:
-            if self.trainer.is_finite():
+            if not is_saved and self.trainer.is_finite():
                 self._save()
             kept = None if self.keeper is None else self.keeper.last
-            steps = self.course.done // self.task.batch_size
-            raise Interrupted(self.course.epoch, steps, self.batches, kept)
+            raise Interrupted(self.course.epoch, self._steps_done(), self.batches, kept)
 
     def _figures(self) -> dict[str, float]:
         course, task = self.course, self.task
