@@ -33,6 +33,7 @@ _CALL = 0.03  # seconds that a call shall last
 _KEPT = 1.0  # seconds of training that would have to be done once more where a loss is no finite number
 _MOST_STEPS = 4096
 _LOGGED = 1 << 22  # entries of the outputs that a call leaves behind
+_TAKEN = 1 << 22  # entries of inputs that are converted for a call
 _GROWTH = 8  # times as many steps as in the call before
 
 
@@ -137,7 +138,7 @@ class CompiledTrainer:
         with self.engine.training:
             self._take()
             self._keep()
-            call = _Call(job, chosen, steps, task.clock.epochs)
+            call = _Call(job, chosen, steps, task.clock.epochs, task.rates.of(task.clock.updates, steps))
             steps = self._run(call)
             call = call.first(steps)
             self.log.append(call)
@@ -147,7 +148,7 @@ class CompiledTrainer:
             if not finite.all():
                 self._go_back(int(finite.argmin()))
             elif self.rule is Rule.NONE and steps:
-                self._update()
+                self._update(float(call.rates[0]))
             if task.parameters.is_watched:
                 self.write()
         chosen = call.chosen
@@ -167,6 +168,8 @@ class CompiledTrainer:
         pace = job.session.pace
         entries = batch * math.prod(self.engine.architecture.output_shape)
         wanted = min(int(_CALL / pace.seconds(1)), _MOST_STEPS, _LOGGED // entries, _GROWTH * self.steps)
+        if self.x is None:
+            wanted = min(wanted, _TAKEN // (batch * math.prod(self.engine.architecture.input_shape)))
         self.steps = max(1, wanted)
         return min(self.steps, most)
 
@@ -180,12 +183,11 @@ class CompiledTrainer:
         means = (losses * weights[call.chosen].astype(np.float64)).mean(1)
         return means
 
-    def _update(self) -> None:
+    def _update(self, rate: float) -> None:
         """The update that compiled code has left to be made."""
         task = self.task
         if task.clip_norm is not None:
             cut(self.gradients, task.clip_norm)
-        rate = float(task.rates.of(task.clock.updates - 1, 1)[0])
         task.optimizer.update(self.parameters, self.gradients, self.optimiser, rate)
 
     def _run(self, call: _Call) -> int:
@@ -195,7 +197,7 @@ class CompiledTrainer:
         if len(chosen) > len(self.losses) or steps > len(self.rows):
             self._make_room(steps, len(chosen) // steps)
         with np.errstate(over="ignore"):
-            self.scalars(self.rows[:steps], updates - self.begun, self.task.rates.of(updates, steps))
+            self.scalars(self.rows[:steps], updates - self.begun, call.rates)
         job.set(outputs=self.outputs, losses=self.losses, scalars=self.rows, first_step=updates)
         if examples.weights is not None:
             own = job.held("weights")
@@ -308,17 +310,18 @@ class CompiledTrainer:
 
 @dataclass(frozen=True)
 class _Call:
-    """Steps that are made in one call: the job, the examples, how many, and in which epoch."""
+    """Steps that are made in one call: the job, the examples, how many, in which epoch, and their rates."""
 
     job: Job
     chosen: Numbers
     steps: int
     epoch: int
+    rates: Rates
 
     def first(self, steps: int) -> _Call:
         """The first so many of them."""
         chosen = self.chosen[: len(self.chosen) * steps // self.steps]
-        return _Call(self.job, chosen, steps, self.epoch)
+        return _Call(self.job, chosen, steps, self.epoch, self.rates[:steps])
 
 
 def native(optimizer: Optimizer) -> tuple[Rule, Callable[[Array, int, Rates], None]]:
