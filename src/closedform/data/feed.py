@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,16 +63,20 @@ class Feed:
     ):
         self.raw = shaped(x, input_shape)
         self.standardization, self.augmentation, self.seed = standardization, augmentation, seed
-        self.plain: Array | None = None
-        if augmentation is not None:
-            return
-        if standardization is None and self.raw.dtype == np.float32:
-            self.plain = self.raw
-        elif 4 * self.raw.size <= (_WHOLE if whole is None else whole):
-            self.plain = self._converted(self.raw)
+        self._most = _WHOLE if whole is None else whole
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    @cached_property
+    def plain(self) -> Array | None:
+        """All of them, converted when they are first wanted; None where they are many, or varied."""
+        if self.augmentation is not None:
+            return None
+        is_ready = self.standardization is None and self.raw.dtype == np.float32
+        if not is_ready and 4 * self.raw.size > self._most:
+            return None
+        return self._converted(self.raw)
 
     def whole(self) -> Array:
         """All of them at once."""
