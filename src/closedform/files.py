@@ -127,7 +127,7 @@ def save_model(path: PathLike, model: Model) -> None:
     if model.standardization is not None:
         more["standardization"] = model.standardization.to_dict()
     if model.classes is not None:
-        more["classes"] = list(model.classes)
+        more["classes"] = [str(name) for name in model.classes]
     # who reads only the first format must not leave out what is done to the inputs
     version = FORMAT_VERSION if more else 1
     header = {"format_version": version, "seed": model.seed, **more, **model.architecture.to_dict()}

@@ -136,7 +136,7 @@ class Network:
         self._parameters = Parameters(architecture)
         self._clock: Clock | None = None
         self._rates: Rates | None = None
-        self.standardization: Standardization | None = None
+        self._standardization: Standardization | None = None
         self.classes: tuple[str, ...] | None = None
         self.stop_training = False
 
@@ -220,6 +220,27 @@ class Network:
         for key, value in fitting.items():
             self._parameters[key] = value
 
+    @property
+    def standardization(self) -> Standardization | None:
+        """What is taken from every input, and what it is divided by; assignable."""
+        return self._standardization
+
+    @standardization.setter
+    def standardization(self, value: Standardization | None) -> None:
+        if value is not None:
+            from closedform.data.standardize import Standardization
+
+            if not isinstance(value, Standardization):
+                raise SettingError(
+                    f"standardization must be as in cf.Standardization((0.5,), (0.25,)), got {value!r:.60}"
+                )
+            if len(value.mean) != self._input_shape[0]:
+                raise SettingError(
+                    f"standardization must have one number for each channel, {self._input_shape[0]}, got "
+                    f"{len(value.mean)}"
+                )
+        self._standardization = value
+
     def summary(self) -> None:
         """Print a table: layer, output shape, parameters, and the arithmetic behind both."""
         import sys
@@ -255,7 +276,7 @@ class Network:
             For another shape.
         """
         is_ready = type(x) is np.ndarray and x.dtype is _FLOAT and x.shape[1:] == self._input_shape
-        if is_ready and self.standardization is None:
+        if is_ready and self._standardization is None:
             return self._runner.outputs(x, self._parameters)
         return self._fed(self._feed(x))
 
@@ -293,7 +314,7 @@ class Network:
             The output, and the function ``dy -> (dx, gradients by key)``; it goes on with the input and the
             parameters as they were here, whatever becomes of them.
         """
-        inputs = self._some(x)
+        inputs, standardization = self._some(x), self.standardization
         seed = self.seed if rng is None else _seed("rng", rng)
         y, pull = self._runner.run(
             lambda engine: engine.apply(inputs, self._parameters, training=training, seed=seed)
@@ -306,7 +327,8 @@ class Network:
                 raise ShapeError(
                     f"dy must have the shape of y, {shape_text(shape)}, got {shape_text(gradient.shape)}"
                 )
-            return pull(gradient)
+            dx, gradients = pull(gradient)
+            return _before(standardization, dx), gradients
 
         return y, pullback
 
@@ -339,7 +361,7 @@ class Network:
             )
         )
         if dx is not None:
-            gradients["input"] = dx
+            gradients["input"] = _before(self.standardization, dx)
         return loss, gradients
 
     # ---- training
@@ -450,17 +472,20 @@ class Network:
             checkpoint_seconds=checkpoint_seconds,
             resume=resume,
         )
-        before = self.standardization
-        examples = plan.examples(self, x, y)
+        before, begun = self.standardization, self._updates()
         try:
+            examples = plan.examples(self, x, y)
             validation = None if validation_data is None else self._validation(validation_data)
             return plan.run(self, examples, validation)
         except (ClosedformError, MemoryError):
-            if self._rates is None:  # nothing was trained
+            if self._updates() == begun:  # nothing was trained
                 self.standardization = before
             raise
         finally:
             self._rates = None
+
+    def _updates(self) -> int:
+        return 0 if self._clock is None else self._clock.updates
 
     @property
     def learning_rate(self) -> float:
@@ -635,6 +660,14 @@ def load(path: PathLike, engine: str | None = None, threads: int | None = None) 
     network.parameters = model.parameters
     network.standardization, network.classes = model.standardization, model.classes
     return network
+
+
+def _before(standardization: Standardization | None, dx: Array) -> Array:
+    """The gradient in inputs as they were before the network standardized them."""
+    if standardization is None:
+        return dx
+    std = np.array(standardization.std, np.float32)
+    return dx / std.reshape(-1, *[1] * (dx.ndim - 2))
 
 
 def _whole(word: str, value: object, least: int, limit: int = 1 << 32) -> int:

@@ -101,6 +101,8 @@ class Fit:
         raw = Feed(x, network.input_shape, augmentation=self.augment)
         if not len(raw):
             raise ShapeError("x holds no examples: its first axis is 0 long")
+        if self.augment is not None:
+            self.augment.check(network.input_shape)
         targets = network._targets(y, len(raw))
         raw.check_finite()
         if self.standardize and network.standardization is None:
