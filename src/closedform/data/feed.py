@@ -20,6 +20,7 @@ Positions = NDArray[np.int64]
 
 _WHOLE = 1 << 30  # bytes that inputs may take as float32, all at once
 _PART = 1 << 26  # bytes of a part of larger ones
+_BLOCK = 1 << 16  # entries that are converted in one go
 
 
 class Feed:
@@ -104,6 +105,8 @@ class Feed:
         size = 4 * max(1, self.raw[0].size)
         most = len(self.raw) if self.plain is not None else max(1, _PART // size)
         step = min(most, count or most)
+        # alike where they can be: what runs them is made for a size
+        step = -(-len(self.raw) // -(-len(self.raw) // step))
         for start in range(0, len(self.raw), step):
             part = slice(start, start + step)
             yield start, self._converted(self.raw[part]) if self.plain is None else self.plain[part]
@@ -117,7 +120,11 @@ class Feed:
             finite(as_float(self.raw[start : start + step]), start)
 
     def _converted(self, part: NDArray[Any]) -> Array:
-        result = as_float(part)
         if self.standardization is None:
-            return result
-        return self.standardization.apply(result.copy() if result is part else result)
+            return as_float(part)
+        result: Array = np.empty(part.shape, np.float32)
+        step = max(1, _BLOCK // max(1, part[:1].size))
+        for start in range(0, len(part), step):  # in pieces that stay in the cache
+            result[start : start + step] = as_float(part[start : start + step])
+            self.standardization.apply(result[start : start + step])
+        return result
