@@ -12,12 +12,13 @@ from closedform.training.callbacks import Callback
 class Noting(Callback):
     """Notes when each epoch ends and what it has reached."""
 
-    def __init__(self, watch: Watch):
-        self.watch = watch
+    def __init__(self, watch: Watch, task: Task):
+        self.watch, self.task = watch, task
 
     def on_epoch_end(self, epoch, logs=None):
         """See `Callback`."""
         self.watch.epoch_has_ended(logs["val_accuracy"])
+        self.model.stop_training = self.task.is_done(logs["val_accuracy"])
 
 
 def run(task: Task, folder: str, seed: int, threads: int) -> Watch:
@@ -38,6 +39,6 @@ def run(task: Task, folder: str, seed: int, threads: int) -> Watch:
         label_smoothing=task.label_smoothing,
         standardize=True,
         augment=task.augmentation,
-        callbacks=[Noting(watch)],
+        callbacks=[Noting(watch, task)],
     )
     return watch

@@ -45,6 +45,8 @@ def run(task: Task, folder: str, seed: int, threads: int, epochs: int, mode: str
         for chosen in torch.randperm(len(x_train)).split(task.batch_size):
             trainer.step(images.batch(chosen), y_train[chosen])
         watch.epoch_has_ended(accuracy(model, test, y_test))
+        if task.is_done(watch.accuracies[-1]):
+            break
     return watch
 
 

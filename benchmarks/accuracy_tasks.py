@@ -30,6 +30,8 @@ class Task:
         As in `torch.optim.SGD`, of all parameters.
     augmentation
         Images are moved by up to so many pixels, the edge repeated, and mirrored.
+    ends_at_bar
+        Whether a run ends with the epoch that reaches the bar.
     """
 
     folder: str
@@ -44,6 +46,11 @@ class Task:
     warm_up: float = 0.15
     label_smoothing: float = 0.0
     augmentation: cf.Augmentation | None = None
+    ends_at_bar: bool = False
+
+    def is_done(self, accuracy: float) -> bool:
+        """Whether a run ends with the epoch that reached this accuracy."""
+        return self.ends_at_bar and accuracy >= self.bar
 
     @property
     def schedule(self) -> cf.OneCycle:
@@ -68,7 +75,7 @@ TASKS = {
         batch_size=128,
         learning_rate=0.05,
         warm_up=0.25,
-        augmentation=cf.Augmentation(shift=4, flip=True),
+        augmentation=cf.Augmentation(shift=3, flip=True),
     ),
 }
 

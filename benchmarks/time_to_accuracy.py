@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import workers
@@ -92,8 +92,8 @@ class Result:
 
 def child(words: Sequence[str]) -> None:
     """Train, and print what came out as a line of JSON."""
-    name, side, mode, folder, seed, threads, epochs, launched = words
-    task: Task = TASKS[name]
+    name, side, mode, folder, seed, threads, epochs, ends_at_bar, launched = words
+    task: Task = replace(TASKS[name], ends_at_bar=ends_at_bar == "True")
     if side == OURS:
         import accuracy_ours
 
@@ -127,7 +127,8 @@ def trained(
         if not options.warm:
             environment |= {variable: str(Path(empty) / variable) for variable in _CACHES}
         words = [name, side, mode, str(options.data / task.folder), seed, options.threads]
-        words += [epochs or task.epochs, time.monotonic()]
+        ends_at_bar = options.until_bar and epochs is None
+        words += [epochs or task.epochs, ends_at_bar, time.monotonic()]
         command = [sys.executable, __file__, "--child", *map(str, words)]
         before = _used()
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -289,6 +290,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, choices=range(1, workers.THREADS + 1), default=workers.THREADS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="lines of JSON are added to it")
     parser.add_argument("--mode", choices=MODES, help="PyTorch's, instead of the one that is found best")
+    parser.add_argument("--until-bar", action="store_true", help="end a run with the epoch that reaches the bar")
     parser.add_argument("--warm", action="store_true", help="keep what was compiled in earlier runs")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--only-ours", action="store_true")
