@@ -268,7 +268,7 @@ def test_bytes_are_converted_once(monkeypatch):
     as_float = feed.as_float
     monkeypatch.setattr(feed, "as_float", lambda part: converted.append(len(part)) or as_float(part))
     small().fit(np.zeros((50, 1, 8, 8), np.uint8), Y, standardize=True, epochs=2, verbose=0)
-    assert converted == [50]
+    assert sum(converted) == 50
 
 
 def test_what_is_converted_for_a_call_does_not_grow_with_the_images(monkeypatch):
