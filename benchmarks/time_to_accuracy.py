@@ -290,7 +290,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, choices=range(1, workers.THREADS + 1), default=workers.THREADS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="lines of JSON are added to it")
     parser.add_argument("--mode", choices=MODES, help="PyTorch's, instead of the one that is found best")
-    parser.add_argument("--until-bar", action="store_true", help="end a run with the epoch that reaches the bar")
+    parser.add_argument(
+        "--until-bar", action="store_true", help="end a run with the epoch that reaches the bar"
+    )
     parser.add_argument("--warm", action="store_true", help="keep what was compiled in earlier runs")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--only-ours", action="store_true")
