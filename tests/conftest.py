@@ -1,11 +1,16 @@
 """Settings and fixtures of all tests."""
 
+import signal
 from types import ModuleType
 
 import pytest
 from browser import axe_source, started_browser
 from hypothesis import settings
 from oracles import require_jax, require_torch
+
+# a shell lets what it runs in the background ignore interrupts; those that tests send are to arrive
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # no deadline: compiling and importing make first examples slow; the same examples on every run
 settings.register_profile("closedform", deadline=None, derandomize=True)

@@ -369,19 +369,10 @@ def test_positive_weights_are_orange_and_negative_ones_blue():
 # ---- feature maps
 
 
-class Shifted:
-    """A standardisation."""
-
-    def apply(self, x):
-        x -= np.float32(0.25)
-        x *= np.float32(2)
-        return x
-
-
 def test_feature_maps_are_the_outputs_of_the_shortened_network():
     layers = [cf.Conv2d(3, 3, name="conv"), cf.Tanh(), cf.AvgPool2d(2), cf.Dropout(0.5), cf.Conv2d(4, 2)]
     net = network(*layers, cf.Flatten(), cf.Dense(2))
-    net.standardization = Shifted()
+    net.standardization = cf.Standardization((0.25,), (0.5,))
     x, _ = examples(count=3)
     stages = first_stages(net, x)
     assert [stage.name for stage in stages] == ["conv: Conv2d, Tanh", "2: AvgPool2d", "4: Conv2d"]

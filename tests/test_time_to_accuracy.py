@@ -157,19 +157,19 @@ def test_images_are_standardised_by_their_own_mean(theirs, tasks):
 
 
 def test_images_are_moved_with_their_edges_repeated_and_mirrored(theirs, tasks):
-    """Each image of many batches is one of the 162 that it may become, and nearly all of those appear."""
+    """Each image of many batches is one of the 98 that it may become, and nearly all of those appear."""
     import torch
 
     x = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), dtype=np.uint8)
     images = theirs.Images(torch.tensor(x), tasks["cifar10"], torch.contiguous_format)
-    padded = np.pad(x[0], ((0, 0), (4, 4), (4, 4)), mode="edge")
-    moved = [padded[:, r : r + 32, c : c + 32] for r in range(9) for c in range(9)]
+    padded = np.pad(x[0], ((0, 0), (3, 3), (3, 3)), mode="edge")
+    moved = [padded[:, r : r + 32, c : c + 32] for r in range(7) for c in range(7)]
     allowed = {image.tobytes() for window in moved for image in (window, window[:, :, ::-1])}
     batch = images.batch(torch.zeros(1000, dtype=torch.int64))
     plain = ((batch - images.offset) / images.scale).round().to(torch.uint8).numpy()
     seen = {image.tobytes() for image in plain}
     assert seen <= allowed
-    assert len(seen) > 150
+    assert len(seen) > 90
 
 
 @pytest.mark.parametrize("mode", ["NCHW", "channels last"])
