@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import closedform as cf
-from closedform.runs.drawing import BLUE, INK, ORANGE, diverging, drawing, figure, png
+from closedform.runs.drawing import BLUE, INK, ORANGE, PAPER, diverging, drawing, figure, png
 
 HERE = Path(__file__).parent
 PICTURE = HERE / "local_against_shared.png"
@@ -87,7 +87,10 @@ def _weights(axes, found):
         axes.plot([count] * len(runs), errors, "o", color=colour, alpha=0.7, markersize=6)
         text = f"{words}\n{count:,} weights\nmedian {statistics.median(errors):.2f} %"
         place = (count, min(errors))
-        axes.annotate(text, place, (0, -10), textcoords="offset points", ha="center", va="top", color=INK)
+        behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 2}
+        axes.annotate(
+            text, place, (0, -10), textcoords="offset points", ha="center", va="top", color=INK, bbox=behind
+        )
     counts = [found[name][0].parameters for name in NAMES]
     axes.set_xscale("log")
     axes.set_xlim(min(counts) / 4, max(counts) * 4)
