@@ -99,7 +99,6 @@ def test_both_networks_of_the_comparison_have_as_many_units():
 
 
 def test_filters_lie_side_by_side_with_a_line_between_them(scripts):
-    """Each is scaled to its own largest weight."""
     import local_against_shared as script
 
     filters = np.arange(1.0, 1 + 8 * 25).reshape(8, 5, 5)
@@ -107,9 +106,9 @@ def test_filters_lie_side_by_side_with_a_line_between_them(scripts):
     assert tiles.shape == (11, 23)
     assert np.isnan(tiles[5]).all()
     assert np.isnan(tiles[:, [5, 11, 17]]).all()
-    assert tiles[4, 4] == 1.0
-    assert tiles[10, 22] == 1.0
-    assert tiles[6, 0] == pytest.approx(101 / 125)
+    assert tiles[4, 4] == 25
+    assert tiles[10, 22] == 200
+    assert tiles[6, 0] == 101
 
 
 def test_a_positions_filter_lies_at_its_place(scripts):
