@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from closedform.data.standardize import Standardization
     from closedform.training.callbacks import Callback
     from closedform.training.history import History
-    from closedform.training.loop import Clock, Examples, Task
     from closedform.training.metrics import Metrics
     from closedform.training.optimisers import Optimizer
     from closedform.training.rates import Rates
     from closedform.training.schedules import Schedule
+    from closedform.training.task import Clock, Examples, Task
 
 Array = NDArray[np.float32]
 _FLOAT = np.dtype(np.float32)
@@ -511,8 +511,8 @@ class Network:
     def _task(
         self, examples: Examples, batch_size: int, optimizer: Optimizer, *, is_watched: bool = False
     ) -> Task:
-        from closedform.training.loop import Clock, Task
         from closedform.training.rates import Rates
+        from closedform.training.task import Clock, Task
 
         self._clock = self._clock or Clock()
         return Task(
@@ -620,7 +620,7 @@ class Network:
         return self._loss().targets(as_array(y, "y"), examples, self.output_shape, np.dtype(np.float32))
 
     def _examples(self, x: Any, y: Any) -> Examples:
-        from closedform.training.loop import Examples
+        from closedform.training.task import Examples
 
         self._loss()
         feed = self._feed(x)

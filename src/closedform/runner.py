@@ -13,7 +13,7 @@ from closedform.errors import MissingError, SettingError
 from closedform.parameters import Parameters
 
 if TYPE_CHECKING:
-    from closedform.training.loop import Task, Trainer
+    from closedform.training.task import Task, Trainer
 
 Array = NDArray[np.float32]
 Result = TypeVar("Result")

@@ -29,7 +29,7 @@ from closedform.layers import Dropout, Layer
 
 if TYPE_CHECKING:
     from closedform.engine.trainer import CompiledTrainer
-    from closedform.training.loop import Task
+    from closedform.training.task import Task
 
 __all__ = [
     "Code",

@@ -18,7 +18,7 @@ from closedform.layers.base import INPUT, Array
 from closedform.random import Draw
 
 if TYPE_CHECKING:
-    from closedform.training.loop import Task, Updates
+    from closedform.training.task import Task, Updates
 
 FLOAT = np.dtype(np.float32)
 _BATCH = 256
@@ -256,7 +256,7 @@ class ReferenceTrainer:
 
     def advance(self, order: NDArray[np.int64], most: int | None = None) -> Updates:
         """Make one update from the first of these examples; none where its loss is no finite number."""
-        from closedform.training.loop import Updates
+        from closedform.training.task import Updates
 
         task, engine, clock = self.task, self.engine, self.task.clock
         examples = task.examples

@@ -20,8 +20,8 @@ from closedform.engine.updates import Rule, Scalar
 
 if TYPE_CHECKING:
     from closedform.engine.compiled import CompiledEngine
-    from closedform.training.loop import Task, Updates
     from closedform.training.optimisers import SGD, Adam, Optimizer
+    from closedform.training.task import Task, Updates
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -128,7 +128,7 @@ class CompiledTrainer:
         The update of a loss that is no finite number is not made, nor are those behind it: the code makes
         them all the same, and then what was before is worked out once more.
         """
-        from closedform.training.loop import Updates
+        from closedform.training.task import Updates
 
         task = self.task
         batch = min(task.batch_size, len(order))

@@ -13,7 +13,7 @@ from closedform.errors import DataError
 
 if TYPE_CHECKING:
     from closedform.architecture import Architecture
-    from closedform.training.loop import Task
+    from closedform.training.task import Task
 
 Array = NDArray[Any]
 

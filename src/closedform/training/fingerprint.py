@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from closedform.training.loop import Examples
+    from closedform.training.task import Examples
 
 _LOOKED_AT = 256
 

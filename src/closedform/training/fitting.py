@@ -18,9 +18,10 @@ from closedform.training import progress
 from closedform.training.fingerprint import fingerprint
 from closedform.training.history import History
 from closedform.training.keeper import Keeper
-from closedform.training.loop import Clock, Examples, Task, Training
+from closedform.training.loop import Training
 from closedform.training.optimisers import SGD, Optimizer
 from closedform.training.rates import Rates
+from closedform.training.task import Clock, Examples, Task
 from closedform.training.weighting import example_weights, smoothed
 
 if TYPE_CHECKING:
