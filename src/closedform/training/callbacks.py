@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import string
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from closedform.errors import SettingError
 from closedform.training.callback import Callback, Logs, Monitor, PathLike, finite, flag, path, whole
 from closedform.training.csv_logger import CSVLogger
+from closedform.training.named import made
 
 __all__ = [
     "CSVLogger",
@@ -285,41 +285,11 @@ CALLBACKS: dict[str, type[Callback]] = {
 
 
 def callback_from_dict(values: Any, where: str = "") -> Callback:
-    """A callback from plain values, as in ``{"type": "EarlyStopping", "patience": 3}``.
-
-    Parameters
-    ----------
-    values
-        The type, and the constructor's words.
-    where
-        What messages begin with.
+    """A callback from ``{"type": "EarlyStopping", "patience": 3}``; `where` begins messages.
 
     Raises
     ------
     SettingError
         For an unknown type or word, with the nearest known one, and for settings that make no sense.
     """
-    from closedform.architecture import nearest
-
-    begin = f"{where}: " if where else ""
-    if not isinstance(values, Mapping) or "type" not in values:
-        raise SettingError(
-            f'{begin}expected a callback, as in {{type = "EarlyStopping"}}, got {values!r:.60}'
-        )
-    name = values["type"]
-    if not isinstance(name, str) or name not in CALLBACKS:
-        raise SettingError(f"{begin}{name!r} is no callback; {nearest(str(name), CALLBACKS)}")
-    kind = CALLBACKS[name]
-    words = {word: value for word, value in values.items() if word != "type"}
-    parameters = {} if kind is TerminateOnNaN else dict(inspect.signature(kind).parameters)
-    for word in words:
-        if word not in parameters:
-            mend = nearest(str(word), parameters) if parameters else "it has none"
-            raise SettingError(f"{begin}{name}: unknown key {word!r}; {mend}")
-    missing = [word for word, p in parameters.items() if p.default is p.empty and word not in words]
-    if missing:
-        raise SettingError(f"{begin}{name} needs {', '.join(missing)}")
-    try:
-        return kind(**words)
-    except SettingError as error:
-        raise SettingError(f"{begin}{error}") from None
+    return made(CALLBACKS, values, "callback", where)

@@ -7,10 +7,8 @@ how updates are grouped.  All its shares are of the optimiser's learning rate.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.errors import SettingError
+from closedform.training.named import made
 
 Rates = NDArray[np.float64]
 Steps = NDArray[np.int64]
@@ -270,45 +269,20 @@ class WarmUp(Schedule):
         )
 
 
-SCHEDULES = {kind.__name__: kind for kind in (OneCycle, Cosine, StepDecay, InverseDecay, WarmUp)}
+SCHEDULES: dict[str, type[Schedule]] = {
+    kind.__name__: kind for kind in (OneCycle, Cosine, StepDecay, InverseDecay, WarmUp)
+}
 
 
 def schedule_from_dict(values: Any, where: str = "") -> Schedule:
-    """Read `Schedule.to_dict`'s form.
-
-    Parameters
-    ----------
-    values
-        Plain values, as in ``{"type": "OneCycle", "warm_up": 0.2}``.
-    where
-        What messages begin with.
+    """Read `Schedule.to_dict`'s form, ``{"type": "OneCycle", "warm_up": 0.2}``; `where` begins messages.
 
     Raises
     ------
     SettingError
         For an unknown type or word, with the nearest known one, and for settings that make no sense.
     """
-    from closedform.architecture import nearest
-
-    begin = f"{where}: " if where else ""
-    if not isinstance(values, Mapping) or "type" not in values:
-        raise SettingError(f'{begin}expected a schedule, as in {{type = "OneCycle"}}, got {values!r:.60}')
-    name = values["type"]
-    if not isinstance(name, str) or name not in SCHEDULES:
-        raise SettingError(f"{begin}{name!r} is no schedule; {nearest(str(name), SCHEDULES)}")
-    kind = SCHEDULES[name]
-    words = {word: value for word, value in values.items() if word != "type"}
-    known = list(inspect.signature(kind).parameters)
-    for word in words:
-        if word not in known:
-            raise SettingError(f"{begin}{name}: unknown key {word!r}; {nearest(str(word), known)}")
-    if "then" in words:
-        words["then"] = schedule_from_dict(words["then"], f"{begin}then")
-    try:
-        found: Schedule = kind(**words)
-    except SettingError as error:
-        raise SettingError(f"{begin}{error}") from None
-    return found
+    return made(SCHEDULES, values, "schedule", where, {"then": schedule_from_dict})
 
 
 def _between(steps: Steps, first: float, last: float) -> Rates:
