@@ -22,8 +22,6 @@ PARAMETERS = {
     "ufldl-mnist": 10_830,  # 10·82 + 10·1001
 }
 
-pytestmark = pytest.mark.skipif(not RECIPES.is_dir(), reason="installed without its recipes")
-
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
@@ -123,7 +121,7 @@ def test_a_positions_filter_lies_at_its_place(scripts):
 
 
 def test_the_picture_is_drawn(scripts):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="install closedform[plots] to draw")
     import local_against_shared as script
 
     generator = np.random.default_rng(0)

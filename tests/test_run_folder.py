@@ -60,7 +60,7 @@ def test_what_a_run_leaves(folder, capsys):
 
 
 def test_pictures_and_a_report_are_left_too(folder, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="install closedform[plots] to draw")
     code, output, _ = train(capsys, "--epochs", 1, pictures=True)
     report = Path("runs/digits/report.html")
     assert (code, output.splitlines()[-1]) == (0, f"its pictures are in {report}")

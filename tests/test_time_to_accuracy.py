@@ -15,8 +15,6 @@ from closedform.bench.networks import network
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="installed without its benchmarks")
-
 
 @pytest.fixture(autouse=True)
 def modules(monkeypatch):
@@ -46,8 +44,7 @@ def script():
 
 
 @pytest.fixture
-def theirs():
-    torch = pytest.importorskip("torch")
+def theirs(torch):
     import accuracy_pytorch
 
     threads = torch.get_num_threads()
