@@ -107,7 +107,7 @@ class Dropping:
 
         def dropped(order, most=None):
             trainer.advance = advance
-            updates = cf.training.loop.Updates([], 0, 0)
+            updates = cf.training.task.Updates([], 0, 0)
             interrupt(model)
             return updates
 

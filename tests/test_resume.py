@@ -9,6 +9,7 @@ import pytest
 from networks import digits_like, small
 
 import closedform as cf
+from closedform.engine.session import Job
 from closedform.random import permutation
 
 X, Y = digits_like(11, count=50)
@@ -145,31 +146,34 @@ def test_an_interrupt_without_checkpoints_is_pythons_own(tmp_path):
     assert str(caught.value) == ""
 
 
-def test_an_interrupt_drops_the_step_that_is_under_way(tmp_path):
-    """Large steps in compiled code: the signal comes while one runs."""
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_an_interrupt_drops_the_step_that_is_under_way(tmp_path, monkeypatch, step):
+    """Steps of a tenth of a second on one thread; the signal comes 10 ms after one has begun."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2048, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 2048)
 
     def fitted(**more):
-        layers = [cf.Conv2d(32, 5, padding=2), cf.ReLU(), cf.MaxPool2d(2), cf.Flatten(), cf.Dense(10)]
-        net = cf.Network(layers, (1, 28, 28), cf.SoftmaxCrossEntropy())
-        net.fit(x, y, epochs=2, batch_size=1024, optimizer=cf.SGD(0.01), verbose=0, **more)
+        layers = [cf.Conv2d(64, 5, padding=2), cf.ReLU(), cf.MaxPool2d(2), cf.Flatten(), cf.Dense(10)]
+        net = cf.Network(layers, (1, 28, 28), cf.SoftmaxCrossEntropy(), threads=1)
+        net.fit(x, y, epochs=3, batch_size=2048, optimizer=cf.SGD(0.01), verbose=0, **more)
         return net
 
-    expected = fitted()
-    interrupted = 0
-    for delay in (0.05, 0.1, 0.15, 0.2):
-        timer = threading.Timer(delay, interrupt)
-        timer.start()
-        try:
-            fitted(checkpoint=tmp_path, resume=True)
-        except KeyboardInterrupt:
-            interrupted += 1
-        else:
-            break
-        finally:
-            timer.cancel()
-    assert interrupted
+    expected, run_on, made = fitted(), Job.run_on, []
+
+    def interrupted(job, *arguments):
+        timer = threading.Timer(0.01, interrupt)
+        if len(made) == step:
+            timer.start()
+        made.append(run_on(job, *arguments))
+        if timer.is_alive():
+            timer.join()
+        return made[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "run_on", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(checkpoint=tmp_path)
+    assert made == [*[1] * step, 0]
     assert bits(fitted(checkpoint=tmp_path, resume=True)) == bits(expected)
 
 
