@@ -34,7 +34,7 @@ USAGE = [
     (
         "frobnicate",
         "closedform: argument COMMAND: 'frobnicate' is unknown; "
-        "known are train, evaluate, predict, init, summary, bench, explain, check",
+        "known are train, evaluate, predict, report, init, summary, bench, explain, check",
     ),
     ("train", "closedform train: what to train on is missing: digits, RUN.toml, or --data PATH"),
     (
@@ -80,8 +80,8 @@ USAGE = [
     ),
     ("train digits --net", "closedform train: argument --net: expected one argument"),
     ("train digits --net=", "closedform train: argument --net: must name a file or folder, got ''"),
-    ("train digits --epoch 3", "closedform: unrecognized arguments: --epoch 3"),
-    ("train digits more", "closedform: unrecognized arguments: more"),
+    ("train digits --epoch 3", "closedform train: unknown option --epoch; did you mean --epochs?"),
+    ("train digits more", "closedform train: unexpected: more"),
     (
         "train digits --engine fast",
         "closedform train: argument --engine: 'fast' is unknown; known are compiled, reference",
@@ -97,7 +97,7 @@ USAGE = [
         "closedform predict: argument --format: 'yaml' is unknown; known are table, json, csv",
     ),
     ("train digits --json=yes", "closedform train: argument --json: ignored explicit argument 'yes'"),
-    ("summary", "closedform summary: the following arguments are required: NET.toml"),
+    ("summary", "closedform summary: the following arguments are required: NET"),
 ]
 
 
@@ -113,7 +113,7 @@ def test_wrong_usage(folder, capsys, line, message):
 
 FAILURES = [
     ("summary none.toml", "none.toml: cannot be read: No such file or directory"),
-    ("summary .", ".: cannot be read: Is a directory"),
+    ("summary .", ".: holds no run: name a network file, a model, or the folder of a run"),
     ("summary small.toml", "small.toml: [network] needs input_shape, as in input_shape = [1, 28, 28]"),
     ("train digits --net none.toml", "none.toml: cannot be read: No such file or directory"),
     (

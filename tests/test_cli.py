@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_help_and_version(folder):
         (["train", "--help"], "usage: closedform train [-h] "),
         (
             ["summary", "--help"],
-            "usage: closedform summary [-h] [--plan] [--batch N] [--threads N] NET.toml\n",
+            "usage: closedform summary [-h] [--plan] [--batch N] [--threads N] NET\n",
         ),
     ]:
         done = python("-m", "closedform", *arguments)
@@ -312,3 +313,27 @@ def test_summary_of_a_model_is_that_of_its_network(folder, capsys):
     expected = capsys.readouterr()
     assert main(["summary", "model.safetensors"]) == 0
     assert capsys.readouterr() == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_an_interrupt_while_python_imports_leaves_no_traceback():
+    program = """
+import os, signal, sys, importlib.abc
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from closedform.cli import main
+sys.exit(main(["--version"]))
+"""
+    done = python("-c", program)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_of_a_run_the_network_is_summarised(folder, capsys):
+    _, expected, _ = run(capsys, "summary", "sized.toml")
+    text = Path("sized.toml").read_text()
+    Path("mine").mkdir()
+    Path("mine/run.toml").write_text(text)
+    assert run(capsys, "summary", "mine") == (0, expected, "")

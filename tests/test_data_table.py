@@ -218,7 +218,8 @@ WRONG = [
         "one-field",
         "12345\n",
         DataError,
-        "line 1: is no row of numbers with commas, semicolons or tabs between them, got '12345'",
+        "line 1: is '12345': of text only CSV is read, a row of numbers for each image, with commas, "
+        "semicolons or tabs between them",
     ),
     bad(
         "no-square",

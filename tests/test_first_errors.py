@@ -63,8 +63,8 @@ def test_the_folder_is_empty(folder, capsys):
 def test_the_file_is_text(folder, capsys):
     Path("notes.txt").write_text("Buy milk.\n")
     assert said(capsys, "train notes.txt") == (
-        "notes.txt: line 1: is no row of numbers with commas, semicolons or tabs between them, got 'Buy "
-        "milk.'"
+        "notes.txt: line 1: is 'Buy milk.': of text only CSV is read, a row of numbers for each image, with "
+        "commas, semicolons or tabs between them"
     )
 
 
@@ -286,7 +286,8 @@ def test_matplotlib_is_missing(photos, capsys, monkeypatch):
     output, errors = capsys.readouterr()
     assert errors == ""
     assert output.splitlines()[-1] == (
-        f"{Path('mine/report.html')} has no pictures: pip install 'closedform[plots]', or pass --no-pictures"
+        f"{Path('mine/report.html')} has no pictures: pip install 'closedform[plots]', and draw them with "
+        "closedform report mine"
     )
     assert Path("mine/report.html").exists()
 
@@ -310,8 +311,8 @@ def test_the_model_is_another_file(photos, capsys):
 def test_what_is_to_be_predicted_is_text(model, capsys):
     Path("notes.txt").write_text("Buy milk.\n")
     assert said(capsys, "predict model notes.txt") == (
-        "notes.txt: line 1: is no row of numbers with commas, semicolons or tabs between them, got 'Buy "
-        "milk.'"
+        "notes.txt: line 1: is 'Buy milk.': of text only CSV is read, a row of numbers for each image, with "
+        "commas, semicolons or tabs between them"
     )
 
 

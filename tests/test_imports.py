@@ -57,6 +57,7 @@ PUBLIC = [
     "Optimizer",
     "ReLU",
     "ReduceLROnPlateau",
+    "Restarts",
     "Schedule",
     "SettingError",
     "ShapeError",

@@ -200,6 +200,42 @@ def test_more_epochs_go_on_from_a_finished_training(tmp_path):
     assert len(history.epoch) == 4
 
 
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_schedule_begins_anew_for_epochs_that_are_added(tmp_path, epochs):
+    """From the end, or from the middle: the updates that were made keep their rates."""
+    schedule = cf.Restarts(cf.OneCycle(), (3,))
+    expected, history = trained(epochs=5, schedule=schedule)
+    if epochs == 3:
+        trained(epochs=3, checkpoint=tmp_path)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            trained(epochs=3, checkpoint=tmp_path, callbacks=[At(9, interrupt)])
+    more = {} if epochs == 3 else {"callbacks": [At(99, interrupt)]}
+    with pytest.raises(cf.SettingError) as caught:
+        trained(epochs=5, checkpoint=tmp_path, resume=True, **more)
+    newest = max(tmp_path.iterdir())
+    assert str(caught.value) == (
+        f"{newest}: the updates that were made had other learning rates: OneCycle went over 3 epochs, now "
+        f"there are 5: let it begin anew for those that are added, with schedule=Restarts(schedule=OneCycle("
+        f"warm_up=0.3, start=0.04, end=0.0001), milestones=(3,))"
+    )
+    net, found = trained(epochs=5, schedule=schedule, checkpoint=tmp_path, resume=True, **more)
+    assert bits(net) == bits(expected)
+    assert found.history == history.history
+
+
+def test_another_schedule_does_not_go_on(tmp_path):
+    trained(epochs=2, checkpoint=tmp_path)
+    for schedule in (None, cf.Cosine()):
+        with pytest.raises(cf.SettingError) as caught:
+            trained(epochs=2, schedule=schedule, checkpoint=tmp_path, resume=True)
+        assert str(caught.value) == (
+            f"{tmp_path / '000002.safetensors'}: the updates that were made had other learning rates: of "
+            f"schedule = OneCycle(warm_up=0.3, start=0.04, end=0.0001), now it is {schedule}: give the "
+            f"same, or begin anew in another folder"
+        )
+
+
 def test_checkpoints_that_are_there_are_not_overwritten(tmp_path):
     trained(checkpoint=tmp_path)
     with pytest.raises(cf.SettingError) as caught:

@@ -110,6 +110,53 @@ def test_a_finished_run_goes_on_to_more_epochs(folder, capsys):
         assert Path("short", name).read_bytes() == Path("long", name).read_bytes()
 
 
+@pytest.mark.parametrize("schedule", ['{ type = "OneCycle" }', '{ type = "StepDecay", factor = 0.5 }'])
+def test_the_run_file_repeats_a_run_whose_epochs_were_raised(folder, capsys, schedule):
+    Path("run.toml").write_text(f'[data]\npath = "digits"\n[training]\nschedule = {schedule}\n{LAYERS}')
+
+    def go(*arguments):
+        return main(["train", *map(str, arguments), "--no-pictures"])
+
+    assert go("run.toml", "--epochs", 2, "--out", "mine") == 0
+    assert go("run.toml", "--epochs", 4, "--out", "mine", "--resume") == 0  # the original file will do
+    assert go("--epochs", 5, "--out", "mine", "--resume") == 0
+    assert go(Path("mine/run.toml"), "--out", "again") == 0
+    for name in ("model.safetensors", "history.csv"):
+        assert Path("mine", name).read_bytes() == Path("again", name).read_bytes()
+    found = tomllib.loads(Path("mine/run.toml").read_text())["training"]["schedule"]
+    if "OneCycle" in schedule:
+        assert found == {"type": "Restarts", "schedule": {"type": "OneCycle"}, "milestones": [2, 4]}
+    else:
+        assert found == {"type": "StepDecay", "factor": 0.5}
+    for more in (["run.toml", "--epochs", 5], []):
+        capsys.readouterr()
+        assert go(*more, "--out", "mine", "--resume") == 0
+        assert capsys.readouterr().out.startswith("mine: this run is finished: ")
+
+
+def test_a_schedule_that_was_never_begun_is_not_begun_anew(folder, capsys):
+    Path("run.toml").write_text(
+        f'[data]\npath = "digits"\n[training]\nepochs = 2\nschedule = {{ type = "Cosine" }}\n{LAYERS}'
+    )
+    assert main(["train", "run.toml", "--out", "mine", "--no-pictures"]) == 0
+    for place in Path("mine/checkpoint").iterdir():
+        place.unlink()
+    assert main(["train", "--epochs", "3", "--out", "mine", "--resume", "--no-pictures"]) == 0
+    assert tomllib.loads(Path("mine/run.toml").read_text())["training"]["schedule"] == {"type": "Cosine"}
+
+
+def test_the_time_of_all_its_parts_is_counted(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--out", "mine")[0] == 0
+    first = json.loads(Path("mine/run.json").read_text())
+    assert first["seconds"] > sum(first["epoch_seconds"])
+    assert train(capsys, "--epochs", 3, "--out", "mine", "--resume")[0] == 0
+    second = json.loads(Path("mine/run.json").read_text())
+    assert second["epoch_seconds"][:2] == first["epoch_seconds"]
+    assert len(second["epoch_seconds"]) == 3
+    spent = second["epoch_seconds"][2] + sum(first["epoch_seconds"])
+    assert spent < second["seconds"] < 60
+
+
 def test_there_may_be_nothing_to_go_on_with(folder, capsys):
     for arguments in (["--out", "new"], []):
         assert train(capsys, "--epochs", 1, "--resume", *arguments)[0] == 0

@@ -105,6 +105,44 @@ def test_a_training_shorter_than_its_warming_up_only_rises():
     np.testing.assert_allclose(found, [0, BASE / 10, BASE / 5], rtol=1e-15)
 
 
+def test_beginning_anew_is_pytorchs_cosine_with_warm_restarts(torch):
+    def make(optimizer, schedulers):
+        return schedulers.CosineAnnealingWarmRestarts(optimizer, 20, T_mult=2, eta_min=0.1 * BASE)
+
+    expected = by_torch(torch, 140, make)  # 20 updates, 40 and 80
+    found = rates(cf.Restarts(cf.Cosine(end=0.1), [2, 6]), 140)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_what_begins_anew_goes_over_each_part_as_over_a_training():
+    one = cf.WarmUp(steps=3, then=cf.OneCycle())
+    parts = [rates(one, steps) for steps in (15, 25, 7)]
+    np.testing.assert_array_equal(rates(cf.Restarts(one, (1.5, 4)), 47), np.concatenate(parts))
+
+
+def test_a_milestone_beyond_the_end_cuts_the_schedule_off():
+    np.testing.assert_array_equal(rates(cf.Restarts(cf.Cosine(), (5,)), 30), rates(cf.Cosine(), 50)[:30])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (cf.OneCycle(), cf.Restarts(cf.OneCycle(), (3,))),
+        (cf.WarmUp(then=cf.Cosine()), cf.Restarts(cf.WarmUp(then=cf.Cosine()), (3,))),
+        (cf.Restarts(cf.Cosine(), (1,)), cf.Restarts(cf.Cosine(), (1, 3))),
+        (cf.StepDecay(0.5, epochs=2), cf.StepDecay(0.5, epochs=2)),
+        (cf.InverseDecay(), cf.InverseDecay()),
+        (cf.WarmUp(2), cf.WarmUp(2)),
+        (cf.Restarts(cf.StepDecay(), (2,)), cf.Restarts(cf.StepDecay(), (2,))),
+    ],
+    ids=str,
+)
+def test_raised_epochs_leave_the_rates_that_were(schedule, expected):
+    raised = schedule.raised(10, 3, 5)
+    assert raised == expected
+    np.testing.assert_array_equal(rates(raised, 50)[:30], rates(schedule, 30))
+
+
 SCHEDULES = [
     cf.OneCycle(),
     cf.OneCycle(0.2, 0.1, 0.5),
@@ -117,6 +155,7 @@ SCHEDULES = [
     cf.WarmUp(),
     cf.WarmUp(2.5, then=cf.OneCycle()),
     cf.WarmUp(steps=3, start=0.5, then=cf.WarmUp(steps=2, then=cf.Cosine(0.1))),
+    cf.Restarts(cf.OneCycle(), (0.5, 2, 7.25)),
 ]
 
 
@@ -217,12 +256,28 @@ def test_fit_makes_each_update_at_its_own_rate(torch, engine):
             "WarmUp: then must be a schedule, as in then=cf.Cosine(), got 'Cosine'",
         ),
         (
+            lambda: cf.Restarts("Cosine", (1,)),
+            "Restarts: schedule must be a schedule, as in cf.Cosine(), got 'Cosine'",
+        ),
+        *(
+            (
+                lambda milestones=milestones: cf.Restarts(cf.Cosine(), milestones),
+                "Restarts: milestones must be epochs above 0 that ascend, as in (10, 30), "
+                f"got {milestones!r}",
+            )
+            for milestones in [(), 3, (0,), (2, 2), (3, 1), (True,), ("1",), (math.inf,), (math.nan, 1)]
+        ),
+        (
+            lambda: schedule_from_dict({"type": "Restarts", "milestones": [1]}, "schedule"),
+            "schedule: Restarts needs schedule",
+        ),
+        (
             lambda: schedule_from_dict({"type": "OnCycle"}, "run.toml: schedule"),
             "run.toml: schedule: 'OnCycle' is no schedule; did you mean OneCycle?",
         ),
         (
             lambda: schedule_from_dict({"type": "Zigzag"}),
-            "'Zigzag' is no schedule; known are OneCycle, Cosine, StepDecay, InverseDecay, WarmUp",
+            "'Zigzag' is no schedule; known are OneCycle, Cosine, StepDecay, InverseDecay, WarmUp, Restarts",
         ),
         (
             lambda: schedule_from_dict({"type": "OneCycle", "warmup": 0.1}, "schedule"),

@@ -93,7 +93,11 @@ def test_only_photographs_are_moved_and_mirrored():
 def test_arrays_without_a_network(folder, capsys):
     save_arrays("rows.npz")
     code, output, errors = run(capsys, "--data", "rows.npz", "--epochs", 1)
-    assert (code, errors) == (0, "")
+    assert code == 0
+    assert errors == (  # in one update
+        "closedform: it has learned nothing, guessing is as good: try another learning rate, with --lr, or "
+        "more epochs\n"
+    )
     assert output.splitlines()[:2] == [
         "12×12 greyscale: a network, 16·3×3 – pool 2 – dense 128 – dense 3",
         "rows.npz: 54 images to train on, 6 to validate, 30 to test; 74,403 parameters, seed 0",
@@ -119,7 +123,7 @@ def test_arrays_without_a_network(folder, capsys):
 
 def test_plain_signs_where_the_output_has_no_others(folder):
     save_arrays("rows.npz")
-    options = ["rows.npz", "--epochs", "1", "--no-pictures"]
+    options = ["rows.npz", "--epochs", "9", "--no-pictures"]
     done = python("-m", "closedform", "train", *options, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("12x12 greyscale: a network, 16*3x3 - pool 2 - dense 128 - dense 3\n")
@@ -353,6 +357,66 @@ def test_a_training_that_was_killed_goes_on(folder, capsys):
     assert Path("mine/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
 
 
+def test_an_interruption_while_pictures_are_drawn_loses_no_model(folder, capsys, monkeypatch):
+    pytest.importorskip("matplotlib", reason="install closedform[plots] to draw")
+    from closedform.runs import pictures
+
+    drawn = []
+
+    def interrupting(run):
+        drawn.append(run)
+        os.kill(os.getpid(), signal.SIGINT)
+        return "interrupted"
+
+    monkeypatch.setattr(pictures, "_PICTURES", [("filters", "Filters", interrupting)] * 2)
+    assert main(["train", "digits", "--epochs", "1", "--out", "a b"]) == 130
+    assert capsys.readouterr().err == (
+        f"closedform: stopped while its pictures were drawn; the model is in "
+        f"{Path('a b/model.safetensors')}; draw them with: closedform report 'a b'\n"
+    )
+    assert len(drawn) == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert main(["report", "a b"]) == 0
+    assert capsys.readouterr() == (f"its pictures are in {Path('a b/report.html')}\n", "")
+
+
+def test_early_stopping_is_told(folder, capsys):
+    Path("run.toml").write_text(
+        '[data]\npath = "digits"\nvalidation = 0.1\n[training]\nepochs = 9\n'
+        "early_stopping = { patience = 1, min_delta = 100.0 }\n"
+    )
+    code, output, errors = run(capsys, "run.toml", "--no-pictures", "--out", "told")
+    assert (code, errors) == (0, "")
+    assert output.splitlines()[-3:-1] == [
+        "epoch 2: stopped early",
+        "the parameters of the best epoch, 1, are restored",
+    ]
+    code, output, errors = run(capsys, "run.toml", "--no-pictures", "--out", "quiet", "--json")
+    assert (code, errors) == (0, "")
+    assert len(output.splitlines()) == 1
+
+
+def test_a_training_that_learned_nothing_says_so(folder, capsys):
+    code, _, errors = run(capsys, "digits", "--optimizer", "SGD", "--lr", 100, "--epochs", 2, "--no-pictures")
+    assert code == 0
+    assert errors == (
+        "closedform: it has learned nothing, guessing is as good: try another learning rate, with --lr, or "
+        "more epochs\n"
+    )
+
+
+def test_the_folder_of_a_run_is_no_data(folder, capsys):
+    assert run(capsys, "digits", "--epochs", 1, "--out", "mine", "--no-pictures")[0] == 0
+    for arguments in (["mine"], ["--data", "mine"]):
+        assert run(capsys, *arguments) == (
+            1,
+            "",
+            f"closedform: mine: is the folder of a run: go on with it with closedform train --resume --out "
+            f"mine, or repeat it with closedform train {Path('mine/run.toml')}\n",
+        )
+
+
 def test_where_nothing_was_saved_nothing_is_left(folder, capsys, monkeypatch):
     def interrupted(*arguments, **words):
         raise KeyboardInterrupt
@@ -368,7 +432,7 @@ def test_an_interruption_before_anything_began(folder, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("closedform.data.digits.load_digits", interrupted)
-    assert run(capsys, "digits") == (130, "", "closedform: stopped; nothing was saved\n")
+    assert run(capsys, "digits") == (130, "", "closedform: stopped\n")
 
 
 def test_a_folder_of_an_odd_name_is_quoted(folder, capsys, monkeypatch):

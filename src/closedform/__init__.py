@@ -4,54 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from closedform.architecture import Architecture
-from closedform.data.digits import load_digits
-from closedform.errors import (
-    ClosedformError,
-    DataError,
-    FileError,
-    FormulaError,
-    MissingError,
-    SettingError,
-    ShapeError,
-)
-from closedform.layers import (
-    AvgPool2d,
-    ChannelSummedConv2d,
-    Conv2d,
-    Dense,
-    DepthwiseConv2d,
-    Dropout,
-    Flatten,
-    Formula,
-    GlobalAvgPool2d,
-    GlobalMaxPool2d,
-    Layer,
-    LeakyReLU,
-    LocallyConnected2d,
-    Loss,
-    MaxPool2d,
-    MeanSquaredError,
-    ReLU,
-    Sigmoid,
-    SigmoidBinaryCrossEntropy,
-    Softmax,
-    SoftmaxCrossEntropy,
-    Tanh,
-)
-from closedform.network import Network, load
-from closedform.training.history import History
-from closedform.training.optimisers import SGD, Adam, AdamW, Optimizer
-
 if TYPE_CHECKING:
+    from closedform.architecture import Architecture
     from closedform.checking.check import check
     from closedform.checking.verdict import Verdict
     from closedform.data.augment import Augmentation
     from closedform.data.dataset import DataSet
+    from closedform.data.digits import load_digits
     from closedform.data.recognise import load_data
     from closedform.data.standardize import Standardization
+    from closedform.errors import (
+        ClosedformError,
+        DataError,
+        FileError,
+        FormulaError,
+        MissingError,
+        SettingError,
+        ShapeError,
+    )
     from closedform.explanation.document import Document
     from closedform.explanation.explain import explain
+    from closedform.layers import (
+        AvgPool2d,
+        ChannelSummedConv2d,
+        Conv2d,
+        Dense,
+        DepthwiseConv2d,
+        Dropout,
+        Flatten,
+        Formula,
+        GlobalAvgPool2d,
+        GlobalMaxPool2d,
+        Layer,
+        LeakyReLU,
+        LocallyConnected2d,
+        Loss,
+        MaxPool2d,
+        MeanSquaredError,
+        ReLU,
+        Sigmoid,
+        SigmoidBinaryCrossEntropy,
+        Softmax,
+        SoftmaxCrossEntropy,
+        Tanh,
+    )
+    from closedform.network import Network, load
     from closedform.training.callbacks import (
         Callback,
         CSVLogger,
@@ -60,11 +57,14 @@ if TYPE_CHECKING:
         ReduceLROnPlateau,
         TerminateOnNaN,
     )
+    from closedform.training.history import History
     from closedform.training.metrics import Metrics
+    from closedform.training.optimisers import SGD, Adam, AdamW, Optimizer
     from closedform.training.schedules import (
         Cosine,
         InverseDecay,
         OneCycle,
+        Restarts,
         Schedule,
         StepDecay,
         WarmUp,
@@ -114,6 +114,7 @@ __all__ = [
     "Optimizer",
     "ReLU",
     "ReduceLROnPlateau",
+    "Restarts",
     "Schedule",
     "SettingError",
     "ShapeError",
@@ -134,38 +135,90 @@ __all__ = [
     "load_digits",
 ]
 
-# imported when they are first asked for: to run a network takes none of them
-_LATER = {
-    "Augmentation": "closedform.data.augment",
-    "CSVLogger": "closedform.training.callbacks",
-    "Callback": "closedform.training.callbacks",
-    "Cosine": "closedform.training.schedules",
-    "DataSet": "closedform.data.dataset",
-    "Document": "closedform.explanation.document",
-    "EarlyStopping": "closedform.training.callbacks",
-    "InverseDecay": "closedform.training.schedules",
-    "Metrics": "closedform.training.metrics",
-    "ModelCheckpoint": "closedform.training.callbacks",
-    "OneCycle": "closedform.training.schedules",
-    "ReduceLROnPlateau": "closedform.training.callbacks",
-    "Schedule": "closedform.training.schedules",
-    "Standardization": "closedform.data.standardize",
-    "StepDecay": "closedform.training.schedules",
-    "TerminateOnNaN": "closedform.training.callbacks",
-    "Verdict": "closedform.checking.verdict",
-    "WarmUp": "closedform.training.schedules",
-    "check": "closedform.checking.check",
-    "explain": "closedform.explanation.explain",
-    "load_data": "closedform.data.recognise",
+# imported when they are first asked for, so that each use of the library waits for what it needs only
+_MODULES = {
+    "closedform.architecture": ("Architecture",),
+    "closedform.checking.check": ("check",),
+    "closedform.checking.verdict": ("Verdict",),
+    "closedform.data.augment": ("Augmentation",),
+    "closedform.data.dataset": ("DataSet",),
+    "closedform.data.digits": ("load_digits",),
+    "closedform.data.recognise": ("load_data",),
+    "closedform.data.standardize": ("Standardization",),
+    "closedform.errors": (
+        "ClosedformError",
+        "DataError",
+        "FileError",
+        "FormulaError",
+        "MissingError",
+        "SettingError",
+        "ShapeError",
+    ),
+    "closedform.explanation.document": ("Document",),
+    "closedform.explanation.explain": ("explain",),
+    "closedform.layers": (
+        "AvgPool2d",
+        "ChannelSummedConv2d",
+        "Conv2d",
+        "Dense",
+        "DepthwiseConv2d",
+        "Dropout",
+        "Flatten",
+        "Formula",
+        "GlobalAvgPool2d",
+        "GlobalMaxPool2d",
+        "Layer",
+        "LeakyReLU",
+        "LocallyConnected2d",
+        "Loss",
+        "MaxPool2d",
+        "MeanSquaredError",
+        "ReLU",
+        "Sigmoid",
+        "SigmoidBinaryCrossEntropy",
+        "Softmax",
+        "SoftmaxCrossEntropy",
+        "Tanh",
+    ),
+    "closedform.network": (
+        "Network",
+        "load",
+    ),
+    "closedform.training.callbacks": (
+        "CSVLogger",
+        "Callback",
+        "EarlyStopping",
+        "ModelCheckpoint",
+        "ReduceLROnPlateau",
+        "TerminateOnNaN",
+    ),
+    "closedform.training.history": ("History",),
+    "closedform.training.metrics": ("Metrics",),
+    "closedform.training.optimisers": (
+        "Adam",
+        "AdamW",
+        "Optimizer",
+        "SGD",
+    ),
+    "closedform.training.schedules": (
+        "Cosine",
+        "InverseDecay",
+        "OneCycle",
+        "Restarts",
+        "Schedule",
+        "StepDecay",
+        "WarmUp",
+    ),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name not in _HOMES:
         raise AttributeError(f"module 'closedform' has no attribute {name!r}")
     from importlib import import_module
 
-    found: object = getattr(import_module(_LATER[name]), name)
+    found: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = found
     return found
 

@@ -243,7 +243,7 @@ def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
     for word in settings:
         if word == "text":
             raise FileError(f"{where}: unknown key 'text'; did you mean formula?")
-        if word not in known and not _alike(word, known):
+        if word not in known and not alike(word, known):
             raise FileError(
                 f"{where}: unknown key {word!r}; a setting of the formula is written "
                 f"settings = {{ {word} = ... }}"
@@ -262,14 +262,15 @@ def _formula_from_dict(settings: Mapping[str, Any], where: str) -> Layer:
 def nearest(word: str, known: Iterable[str]) -> str:
     """Which known word a misspelt one may mean, or the list of them."""
     choices = list(known)
-    match = _alike(word, choices)
+    match = alike(word, choices)
     return f"did you mean {match}?" if match else f"known are {', '.join(choices)}"
 
 
-def _alike(word: str, known: Sequence[str]) -> str | None:
+def alike(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like another; None where none is."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(word, known, n=1, cutoff=0.5)), None)
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.5)), None)
 
 
 def _only_known(values: Mapping[str, Any], known: Sequence[str], where: str = "") -> None:

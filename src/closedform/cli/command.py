@@ -8,32 +8,32 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from closedform.cli import bench, check, evaluate, explain, init, predict, summary, train
+from closedform.cli import bench, check, evaluate, explain, init, predict, report, summary, train
 from closedform.cli.options import Parser
 from closedform.errors import ClosedformError
 
-_COMMANDS = (train, evaluate, predict, init, summary, bench, explain, check)
+_COMMANDS = (train, evaluate, predict, report, init, summary, bench, explain, check)
 _INTERRUPTED = 130
 _CODES = """exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; those of explain and check are in
 their own help"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table is still a table without its signs
     failure = 1
     try:
         options = _parser().parse_args(arguments)
-        run: Callable[[argparse.Namespace], int] = options.run
+        command: Callable[[argparse.Namespace], int] = options.run
         failure = options.failure
-        code = run(options)
+        code = command(options)
     except SystemExit as leaving:
         code = int(leaving.code or 0)
     except ClosedformError as error:
         code = _failed(str(error), failure)
     except KeyboardInterrupt:
-        code = _failed("stopped; nothing was saved", _INTERRUPTED)
+        code = _failed("stopped", _INTERRUPTED)
     except BrokenPipeError:
         code = failure
     except MemoryError:

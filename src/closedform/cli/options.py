@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from closedform.architecture import nearest
+from closedform.architecture import alike, nearest
 from closedform.errors import SettingError
 
 if TYPE_CHECKING:
@@ -24,6 +24,23 @@ class Parser(argparse.ArgumentParser):
         """Leave with exit code 2."""
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: {message}\n")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Take what is known; anything else is an error of the command that it was said to."""
+        options, others = super().parse_known_args(args, namespace)
+        for word in others:
+            if word.startswith("-"):
+                self.error(self._unknown(word.partition("=")[0]))
+        if others:
+            self.error(f"unexpected: {' '.join(others)}")
+        return options, others
+
+    def _unknown(self, option: str) -> str:
+        match = alike(option, self._option_string_actions)
+        hint = f"did you mean {match}?" if match else f"{self.prog} --help lists them"
+        return f"unknown option {option}; {hint}"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -91,6 +92,15 @@ def width() -> int:
     if sys.stdout is None or not sys.stdout.isatty():
         return _WIDEST
     return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+
+
+def tell_report(report: Path, has_pictures: bool) -> None:
+    """Say where the page of a run is; a run is no failure for want of matplotlib."""
+    if has_pictures:
+        print(f"its pictures are in {report}")
+    else:
+        again = f"closedform report {shlex.quote(str(report.parent))}"
+        print(f"{report} has no pictures: pip install 'closedform[plots]', and draw them with {again}")
 
 
 def tell_left_out(source: str, left_out: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closedform.cli.options import path, setting
-from closedform.cli.output import say, tell_left_out
+from closedform.cli.output import say, tell_left_out, tell_report
 from closedform.errors import SettingError
 
 if TYPE_CHECKING:
@@ -117,8 +117,18 @@ def _train(options: argparse.Namespace) -> int:
     except KeyboardInterrupt as interrupt:
         return _interrupted(folder, interrupt)
     _tell(outcome, options.json)
-    if not options.no_pictures:
-        _show(training, outcome, is_quiet=options.json)
+    if options.no_pictures:
+        return 0
+    try:
+        _show(outcome, is_quiet=options.json)
+    except KeyboardInterrupt:
+        again = f"closedform report {shlex.quote(str(folder.path))}"
+        print(
+            f"closedform: stopped while its pictures were drawn; the model is in {folder.model}; draw them "
+            f"with: {again}",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
     return 0
 
 
@@ -127,6 +137,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _wanted(options: argparse.Namespace) -> RunFile:
     """The run that the command line describes: a run file, or none, under the options."""
+    from closedform.runs.folder import RUN_FILE
     from closedform.runs.run_file import RunFile
 
     data: Path | None = options.data
@@ -135,6 +146,13 @@ def _wanted(options: argparse.Namespace) -> RunFile:
         options.misused("--overwrite needs --out: without it every run has a fresh folder")
     if data is not None and not is_file and options.data_path is not None:
         options.misused(f"data are named twice, {data} and {options.data_path}: leave one out")
+    for place in filter(None, (data, options.data_path)):
+        if (place / RUN_FILE).is_file():
+            again = f"closedform train --resume --out {shlex.quote(str(place))}"
+            anew = f"closedform train {shlex.quote(str(place / RUN_FILE))}"
+            raise SettingError(
+                f"{place}: is the folder of a run: go on with it with {again}, or repeat it with {anew}"
+            )
     if is_file and data is not None:
         run = RunFile.read(data)
     elif data is None and options.data_path is None:
@@ -224,6 +242,12 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         print(json.dumps({key: results[key] for key in _SHOWN_KEYS}))
         return
     accuracy, count = results["test_accuracy"], results["test_examples"]
+    if outcome.has_learned_nothing:
+        print(
+            "closedform: it has learned nothing, guessing is as good: try another learning rate, with "
+            "--lr, or more epochs",
+            file=sys.stderr,
+        )
     share = f"test accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
     if outcome.network is None:
         print(f"{outcome.folder.path}: this run is finished: {share}; the model is in {outcome.folder.model}")
@@ -247,18 +271,12 @@ def _interrupted(folder: RunFolder, interrupt: KeyboardInterrupt) -> int:
     return _INTERRUPTED
 
 
-def _show(training: Training, outcome: Outcome, *, is_quiet: bool) -> None:
-    """Leave pictures and report; a run is no failure for want of matplotlib."""
+def _show(outcome: Outcome, *, is_quiet: bool) -> None:
+    """Leave pictures and report."""
     from closedform.runs.showing import show
 
     if outcome.network is None or outcome.history is None:
         return
-    has_pictures = show(training, outcome.folder, outcome.results, outcome.network, outcome.history)
-    if is_quiet:
-        return
-    if has_pictures:
-        print(f"its pictures are in {outcome.folder.report}")
-    else:
-        print(
-            f"{outcome.folder.report} has no pictures: pip install 'closedform[plots]', or pass --no-pictures"
-        )
+    has_pictures = show(outcome.training, outcome.folder, outcome.results, outcome.network, outcome.history)
+    if not is_quiet:
+        tell_report(outcome.folder.report, has_pictures)

@@ -61,6 +61,10 @@ class Reading:
             raise DataError(shown(os.path.join(self.root, sentence)))
         self.left_out.append(sentence)
 
+    def sentences(self) -> tuple[str, ...]:
+        """A sentence for each file that was left out, in order of name and not of finding out."""
+        return tuple(sorted(self.left_out))
+
     def each(
         self, files: Sequence[ImageFile], read: Callable[[str], Result]
     ) -> list[tuple[ImageFile, Result]]:

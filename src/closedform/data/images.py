@@ -33,14 +33,15 @@ def is_image(first: bytes) -> bool:
 
 
 def is_image_folder(path: PathLike) -> bool:
-    """Whether a path is a folder that holds images, at any depth."""
+    """Whether a path is a folder that holds images, at any depth.
+
+    Raises
+    ------
+    DataError
+        Where a folder in it cannot be read.
+    """
     place = os.fspath(path)
-    if not os.path.isdir(place):
-        return False
-    try:
-        return bool(images_below(place))
-    except DataError:
-        return False
+    return os.path.isdir(place) and bool(images_below(place))
 
 
 def read_image_folder(
@@ -156,7 +157,7 @@ def read_image_inputs(
     with Reading(root, strict) as reading:
         files, x = _images(reading, found, size, color_mode)
     y = np.array([each.label for each in files], dtype=np.int64) if classes else None
-    return Inputs(x, tuple(each.name for each in files), y, classes, tuple(reading.left_out))
+    return Inputs(x, tuple(each.name for each in files), y, classes, reading.sentences())
 
 
 def _images(
@@ -178,8 +179,8 @@ def _images(
         files, x = images
         if files:
             return files, x[:, :1].copy() if color_mode is None and mode == "rgb" and _is_grey(x) else x
-    held = f"none of the {count} images" if count > 1 else "the image"
-    raise DataError(f"{shown(reading.root)}: {held} can be read; {reading.left_out[-1]}")
+    held = f"none of the {count} images can" if count > 1 else "its one image cannot"
+    raise DataError(f"{shown(reading.root)}: {held} be read; {reading.left_out[-1]}")
 
 
 def _common_size(
@@ -237,7 +238,7 @@ def _data_set(
         classes=classes,
         kind="folder of images",
         source=str(path),
-        left_out=tuple(reading.left_out),
+        left_out=reading.sentences(),
         names_train=train[2],
         names_test=test[2],
     )

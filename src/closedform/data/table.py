@@ -192,7 +192,8 @@ def _columns(source: Source, line: int, first: bytes, wanted: _Wanted, needs_lab
         raise DataError(f"{where}: has a quotation mark that is not closed, or stands inside a field")
     if len(fields) < 2:
         raise DataError(
-            f"{where}: is no row of numbers with commas, semicolons or tabs between them, got {shown(text)!r}"
+            f"{where}: is {shown(text)!r}: of text only CSV is read, a row of numbers for each image, with "
+            f"commas, semicolons or tabs between them"
         )
     names = [name.strip().lower() for name in fields]
     numeric = [is_number(name) for name in names]

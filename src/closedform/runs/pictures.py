@@ -104,6 +104,7 @@ def draw_pictures(
     history: History,
     metrics: Metrics | None,
     samples: Samples | None,
+    between: Callable[[], object] = lambda: None,
 ) -> list[Picture]:
     """Draw what can be shown of a training run, each picture a PNG file.
 
@@ -122,6 +123,8 @@ def draw_pictures(
         How good it is on the test set; None where there is none.
     samples : Samples, optional
         The test set's images.
+    between : callable
+        Called after each picture; what it raises ends the drawing.
 
     Returns
     -------
@@ -147,6 +150,7 @@ def draw_pictures(
             else:
                 write_file(path, drawn.data, path.name)
                 found.append(Picture(path.name, title, drawn.caption, drawn.alt, path))
+            between()
     return found
 
 

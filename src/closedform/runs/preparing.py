@@ -20,6 +20,7 @@ from closedform.runs.run_file import PACKAGED, RunFile
 
 if TYPE_CHECKING:
     from closedform.training.callbacks import Callback
+    from closedform.training.schedules import Schedule
 
 _DIGITS_THREADS = 1  # products this small gain nothing from a second thread, and lose much on a busy machine
 _DEFAULT_VALIDATION = 0.1
@@ -205,7 +206,7 @@ def _mend_size(run: RunFile, architecture: Architecture) -> str:
     return f"leave input_shape out, or set {wanted} below [data]"
 
 
-def made_callbacks(words: Mapping[str, Any], folder: Path | None = None) -> list[Callback]:
+def made_callbacks(words: Mapping[str, Any], folder: Path | None = None, verbose: int = 0) -> list[Callback]:
     """The callbacks that a run names; files that they write lie in its folder."""
     found = []
     for values in words.get("callbacks", []):
@@ -216,11 +217,41 @@ def made_callbacks(words: Mapping[str, Any], folder: Path | None = None) -> list
         }
         found.append(settings.callback({**values, **places}))
     if "early_stopping" in words:
-        found.append(settings.callback(settings.early_stopping(words["early_stopping"])))
+        early_stopping = settings.early_stopping(words["early_stopping"])
+        found.append(settings.callback({"verbose": verbose, **early_stopping}))
     return found
 
 
 # ---- going on
+
+
+def adopted(training: Training, folder: Path) -> Training:
+    """A run that is to go on in a folder, with that run's schedule where it is this one begun anew."""
+    from closedform.training.schedules import Restarts
+
+    before = RunFile.read(folder / "run.toml").training.get("schedule")
+    schedule = training.run.training.get("schedule")
+    if before is None or schedule is None:
+        return training
+    then = settings.schedule(before)
+    is_it = isinstance(then, Restarts) and then.schedule == settings.schedule(schedule)
+    return _scheduled(training, then) if is_it else training
+
+
+def raised(training: Training, before: int) -> Training:
+    """A run that goes on for more epochs than it had.
+
+    A schedule that went over all of them begins anew for those that are added.
+    """
+    words = training.run.training
+    if "schedule" not in words:
+        return training
+    steps = -(-len(training.examples.train[1]) // words["batch_size"])
+    return _scheduled(training, settings.schedule(words["schedule"]).raised(steps, before, words["epochs"]))
+
+
+def _scheduled(training: Training, schedule: Schedule) -> Training:
+    return replace(training, run=training.run.changed("training", schedule=schedule.to_dict()))
 
 
 def difference(training: Training, folder: Path) -> str | None:

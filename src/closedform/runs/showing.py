@@ -2,25 +2,82 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from closedform.network import Network
-from closedform.runs.folder import RunFolder
+from closedform.errors import FileError
+from closedform.network import Network, load
+from closedform.runs.folder import RESULTS, RunFolder
 from closedform.runs.pictures import Picture, Samples, can_draw, draw_pictures
-from closedform.runs.preparing import Training
+from closedform.runs.preparing import Training, prepared
 from closedform.runs.report import ReportData, write_report
-
-if TYPE_CHECKING:
-    from closedform.training.history import History
+from closedform.runs.run_file import RunFile
+from closedform.training.history import History
+from closedform.training.interrupts import Interrupts
+from closedform.training.metrics import Metrics
 
 _TABLES = ("data", "training")
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """A run that is finished, read from its folder.
+
+    Attributes
+    ----------
+    training
+        What was trained on what; its network is a fresh one.
+    results
+        What it found.
+    network, history
+        The trained network, and how the training went.
+    """
+
+    training: Training
+    results: Mapping[str, Any]
+    network: Network
+    history: History
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> FinishedRun:
+        """Read a run, and its data.
+
+        Raises
+        ------
+        ClosedformError
+            Where there is none, or it is not finished, or its data are not there any more.
+        """
+        if not folder.holds_a_run():
+            raise FileError(f"{folder.path}: holds no run: name the folder of one, as in runs/digits")
+        results = folder.results()
+        if results is None:
+            again = f"closedform train --resume --out {shlex.quote(str(folder.path))}"
+            raise FileError(f"{folder.path}: holds a run that is not finished: go on with it with {again}")
+        run = RunFile.read(folder.run_file)
+        training = prepared(run)
+        network = load(folder.model, run.training.get("engine"), run.training.get("threads"))
+        return cls(training, results, network, _history(results, folder))
+
+
+def _history(results: Mapping[str, Any], folder: RunFolder) -> History:
+    """The epochs, as `runs.train` wrote them down."""
+    try:
+        figures = {str(key): list(map(float, values)) for key, values in results["history"].items()}
+        seconds = list(map(float, results["epoch_seconds"]))
+        float(results["seconds"]), dict(results["versions"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise FileError(
+            f"{folder.path / RESULTS}: is damaged: delete it, and --resume makes it anew"
+        ) from None
+    return History(figures, list(range(len(seconds))), seconds)
 
 
 def show(
     training: Training, folder: RunFolder, results: Mapping[str, Any], network: Network, history: History
 ) -> bool:
-    """Draw a run that was just trained, and write its report.
+    """Draw a run that is finished, and write its report.
 
     Returns
     -------
@@ -31,14 +88,38 @@ def show(
     ------
     FileError
         Where something cannot be written.
+    KeyboardInterrupt
+        Where it was interrupted: after the picture that was being drawn, or at once by a second interrupt.
     """
-    x, y = training.examples.test
+    # not in the midst of matplotlib, which would make other errors of it
+    with Interrupts(lambda: None, is_wanted=True) as interrupts:
+
+        def leave_if_wanted() -> None:
+            if interrupts.came:
+                raise KeyboardInterrupt
+
+        x, y = training.examples.test
+        metrics = network.metrics(x, y)
+        pictures: list[Picture] | None = None
+        if can_draw():
+            samples = Samples(x, y, training.examples.data.classes)
+            pictures = draw_pictures(folder.path, network, history, metrics, samples, leave_if_wanted)
+        write_report(folder.report, _report(training, folder, results, network, history, metrics, pictures))
+        leave_if_wanted()
+    return pictures is not None
+
+
+def _report(
+    training: Training,
+    folder: RunFolder,
+    results: Mapping[str, Any],
+    network: Network,
+    history: History,
+    metrics: Metrics,
+    pictures: list[Picture] | None,
+) -> ReportData:
     data = training.examples.data
-    metrics = network.metrics(x, y)
-    pictures: list[Picture] | None = None
-    if can_draw():
-        pictures = draw_pictures(folder.path, network, history, metrics, Samples(x, y, data.classes))
-    report = ReportData(
+    return ReportData(
         title=f"{folder.path.name}: {data.source}",
         network=network,
         network_words=_network_words(training),
@@ -54,8 +135,6 @@ def show(
         seed=network.seed,
         command=f"closedform train {folder.run_file}",
     )
-    write_report(folder.report, report)
-    return pictures is not None
 
 
 def _network_words(training: Training) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import platform
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from closedform.errors import FileError, SettingError
 from closedform.network import Network
 from closedform.runs import settings
 from closedform.runs.examples import class_weights, short_name
 from closedform.runs.folder import RunFolder, fresh_folder, newest_run
-from closedform.runs.preparing import Training, difference, made_callbacks
+from closedform.runs.preparing import Training, adopted, difference, made_callbacks, raised
+from closedform.runs.run_clock import RunClock
 from closedform.runs.run_file import RunFile
 from closedform.writing import write_file
 
@@ -65,18 +68,29 @@ class Outcome:
 
     Attributes
     ----------
-    folder
-        Where it is.
+    training, folder
+        What it was, and where it is.
     results
         What it found.
     network, history
         What was trained, and how it went; None where the run had been finished before.
     """
 
+    training: Training
     folder: RunFolder
     results: Mapping[str, Any]
     network: Network | None = None
     history: History | None = None
+
+    @property
+    def has_learned_nothing(self) -> bool:
+        """Whether guessing is as good, by its loss while it was trained and by what it gets right."""
+        if self.history is None or not self.history.epoch:
+            return False
+        examples = self.training.examples
+        is_learning = self.history["loss"][-1] < math.log(len(examples.data.classes))
+        commonest = np.bincount(examples.test[1]).max() / len(examples.test[1])
+        return not is_learning and bool(self.results["test_accuracy"] <= commonest)
 
 
 def trained(
@@ -107,20 +121,24 @@ def trained(
     with folder.locked():
         goes_on = _goes_on(folder, place)
         if goes_on:
+            training = adopted(training, folder.path)
             finished = _compared(training, folder)
             if finished is not None:
-                return Outcome(folder, finished)
+                return Outcome(training, folder, finished)
+            training = _raised(training, folder)
         try:
             if place.overwrite:
                 folder.clear()
             write_file(folder.run_file, training.text(folder.path).encode())
             begin(goes_on)
-            network, history = _fitted(training, folder, goes_on, verbose)
+            clock = RunClock(started)
+            history = _fitted(training, folder, clock, goes_on, verbose)
+            network = training.network
             network.save(folder.model)
             found = network.evaluate(*training.examples.test)
-            results = _results(training, folder, network, history, found, time.perf_counter() - started)
+            results = _results(training, folder, network, history, found, clock.seconds)
             folder.write_results(results)
-            return Outcome(folder, results, network, history)
+            return Outcome(training, folder, results, network, history)
         finally:
             folder.leave()
 
@@ -154,11 +172,18 @@ def _compared(training: Training, folder: RunFolder) -> dict[str, Any] | None:
     return None
 
 
-def _fitted(training: Training, folder: RunFolder, resume: bool, verbose: int) -> tuple[Network, History]:
+def _raised(training: Training, folder: RunFolder) -> Training:
+    """With the schedule of a run whose epochs are more than they were."""
+    before = RunFile.read(folder.run_file).training["epochs"]
+    is_more = training.run.training["epochs"] > before and folder.holds_a_checkpoint()
+    return raised(training, before) if is_more else training
+
+
+def _fitted(training: Training, folder: RunFolder, clock: RunClock, resume: bool, verbose: int) -> History:
     from closedform.runs.history_file import HistoryFile
 
     words, data, examples = training.run.training, training.run.data, training.examples
-    history = training.network.fit(
+    return training.network.fit(
         *examples.train,
         epochs=words["epochs"],
         batch_size=words["batch_size"],
@@ -167,7 +192,7 @@ def _fitted(training: Training, folder: RunFolder, resume: bool, verbose: int) -
         verbose=verbose,
         steps=words.get("steps"),
         schedule=settings.schedule(words["schedule"]) if "schedule" in words else None,
-        callbacks=[*made_callbacks(words, folder.path), HistoryFile(folder.history)],
+        callbacks=[*made_callbacks(words, folder.path, verbose), HistoryFile(folder.history), clock],
         class_weight=class_weights(words.get("class_weight"), examples.train[1], examples.data.classes),
         label_smoothing=words.get("label_smoothing", 0.0),
         clip_norm=words.get("clip_norm"),
@@ -177,7 +202,6 @@ def _fitted(training: Training, folder: RunFolder, resume: bool, verbose: int) -
         checkpoint_seconds=words.get("checkpoint_seconds", 60.0),
         resume=resume,
     )
-    return training.network, history
 
 
 def _results(
@@ -203,7 +227,8 @@ def _results(
         "seconds": round(seconds, 3),
         "model": str(folder.model),
         "epochs_trained": len(history.epoch),
-        "last_epoch": {key: values[-1] for key, values in history.history.items()},
+        "history": history.history,
+        "epoch_seconds": history.seconds,
         "engine": network.engine,
         "kind": data.kind,
         "classes": list(data.classes),

@@ -17,11 +17,12 @@ from closedform.training.history import History
 if TYPE_CHECKING:
     from closedform.training.checkpoint import Checkpoint
     from closedform.training.loop import Training
+    from closedform.training.rates import Rates
 
 Array = NDArray[Any]
 
-# what may be changed when a training goes on
-_FREE = ("epochs",)
+# what may be changed when a training goes on: the schedule as long as the past stays what it was
+_FREE = ("epochs", "schedule")
 
 
 @dataclass
@@ -76,12 +77,16 @@ class Keeper:
         self._compare(found)
         self.last, self.note = found.path, found.note
         try:
-            _restore(training, found)
+            is_same = _has_same_rates(training.task.rates, found.meta)
+            if is_same:
+                _restore(training, found)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FileError(
                 f"{found.path}: is no checkpoint of this training ({type(error).__name__}: {error}): name "
                 f"another folder"
             ) from None
+        if not is_same:
+            raise SettingError(self._other_rates(training, found))
 
     def is_due(self) -> bool:
         """Whether enough time has passed since the last one."""
@@ -116,6 +121,22 @@ class Keeper:
                     f"the same, or begin anew in another folder"
                 )
 
+    def _other_rates(self, training: Training, found: Checkpoint) -> str:
+        """What is said where the updates that were made had other learning rates than they have now."""
+        before, rates = found.meta["settings"], training.task.rates
+        begin = f"{found.path}: the updates that were made had other learning rates"
+        epochs, schedule = before.get("epochs"), rates.schedule
+        if schedule is None or before.get("schedule") != repr(schedule) or not isinstance(epochs, int):
+            return (
+                f"{begin}: of schedule = {before.get('schedule')}, now it is {schedule}: give the same, or "
+                f"begin anew in another folder"
+            )
+        raised = schedule.raised(rates.epoch_steps, epochs, training.epochs)
+        return (
+            f"{begin}: {type(schedule).__name__} went over {epochs} epochs, now there are "
+            f"{training.epochs}: let it begin anew for those that are added, with schedule={raised}"
+        )
+
 
 def _difference(word: str, then: Any, now: Any) -> str:
     """In words, what differs."""
@@ -144,7 +165,12 @@ def _kept(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
     history = course.history
     return arrays, {
         "clock": {"epochs": task.clock.epochs, "updates": task.clock.updates},
-        "rate": {"base": rates.base, "begun": rates.begun, "changes": rates.changes},
+        "rate": {
+            "base": rates.base,
+            "begun": rates.begun,
+            "changes": rates.changes,
+            "shares": rates.shares(task.clock.updates - rates.begun).tolist(),
+        },
         "course": {
             "epoch": course.epoch,
             "done": course.done,
@@ -158,6 +184,13 @@ def _kept(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
         "history": {"figures": history.history, "seconds": history.seconds},
         "callbacks": callbacks,
     }
+
+
+def _has_same_rates(rates: Rates, meta: Mapping[str, Any]) -> bool:
+    """Whether the updates that were made have the learning rates now that they had."""
+    now = rates.shares(int(meta["clock"]["updates"]) - int(meta["rate"]["begun"]))
+    then = np.array(meta["rate"]["shares"], np.float64)
+    return now.shape == then.shape and np.allclose(now, then, rtol=1e-9, atol=1e-12)
 
 
 def _restore(training: Training, found: Checkpoint) -> None:

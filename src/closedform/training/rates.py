@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from closedform.training.schedules import Schedule
 
 
+_MOST_SHARES = 256
+
+
 class Rates:
     """What the learning rate is at each update.
 
@@ -64,6 +67,13 @@ class Rates:
             return np.full(count, self.base)
         steps = np.arange(first - self.begun, first - self.begun + count, dtype=np.int64)
         return self.schedule.rates(steps, self.base, self.epoch_steps, self.total_steps)
+
+    def shares(self, updates: int) -> NDArray[np.float64]:
+        """The rates of so many updates of the training, as shares of the optimiser's; of many a selection."""
+        steps = np.unique(np.linspace(0, max(updates - 1, 0), _MOST_SHARES).astype(np.int64))
+        if self.schedule is None:
+            return np.ones(len(steps))
+        return self.schedule.rates(steps, 1.0, self.epoch_steps, self.total_steps)
 
     def last(self, updates: int) -> float:
         """The rate of the last of so many updates of the network."""

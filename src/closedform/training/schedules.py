@@ -7,6 +7,7 @@ how updates are grouped.  All its shares are of the optimiser's learning rate.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -46,13 +47,28 @@ class Schedule(ABC):
             (S,), from 0.
         """
 
+    def raised(self, epoch_steps: int, before: int, after: int) -> Schedule:
+        """The schedule of a training that is raised from so many epochs to more.
+
+        Returns
+        -------
+        Schedule
+            Itself where its rates up to there stay what they were; else it begins anew for the added epochs.
+        """
+        steps = np.arange(before * epoch_steps)
+        then, now = (self.rates(steps, 1.0, epoch_steps, count * epoch_steps) for count in (before, after))
+        return self if np.array_equal(then, now) else self._begun_anew(before)
+
+    def _begun_anew(self, epoch: int) -> Schedule:
+        return Restarts(self, (epoch,))
+
     def to_dict(self) -> dict[str, Any]:
         """The schedule as plain values: `type`, and the settings that differ from their defaults."""
         found: dict[str, Any] = {"type": type(self).__name__}
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
             if value != entry.default:
-                found[entry.name] = value.to_dict() if isinstance(value, Schedule) else value
+                found[entry.name] = _plain(value)
         return found
 
     def _share(self, word: str, least: float = 0.0, most: float = math.inf, above: bool = False) -> None:
@@ -269,8 +285,66 @@ class WarmUp(Schedule):
         )
 
 
+@dataclass(frozen=True)
+class Restarts(Schedule):
+    """Another schedule that begins anew at some epochs.
+
+    It goes over the epochs from one of them to the next as over a whole training, and over what is left after
+    the last one.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        What begins anew.
+    milestones : sequence of float
+        After how many epochs of the training: above 0, each more than the one before.
+
+    Raises
+    ------
+    SettingError
+        For what is no schedule, and for milestones that are none.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, with `Cosine`.
+    """
+
+    schedule: Schedule
+    milestones: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.schedule, Schedule):
+            raise SettingError(
+                f"Restarts: schedule must be a schedule, as in cf.Cosine(), got {self.schedule!r:.60}"
+            )
+        found = tuple(self.milestones) if isinstance(self.milestones, tuple | list) else ()
+        good = all(isinstance(m, Real) and not isinstance(m, bool) and 0 < m < 1e15 for m in found)
+        if not good or not found or any(a >= b for a, b in itertools.pairwise(found)):
+            raise SettingError(
+                f"Restarts: milestones must be epochs above 0 that ascend, as in (10, 30), "
+                f"got {self.milestones!r:.60}"
+            )
+        object.__setattr__(self, "milestones", tuple(m if isinstance(m, int) else float(m) for m in found))
+
+    def rates(self, steps: Steps, base: float, epoch_steps: int, total_steps: int) -> Rates:
+        """See `Schedule.rates`."""
+        begins = np.array([0, *(round(each * epoch_steps) for each in self.milestones)], dtype=np.int64)
+        parts = np.searchsorted(begins, steps, side="right") - 1
+        found = np.empty(len(steps))
+        for part in np.unique(parts):
+            begin = begins[part]
+            end = begins[part + 1] if part + 1 < len(begins) else total_steps
+            chosen = parts == part
+            count = max(1, int(end - begin))
+            found[chosen] = self.schedule.rates(steps[chosen] - begin, base, epoch_steps, count)
+        return found
+
+    def _begun_anew(self, epoch: int) -> Schedule:
+        return Restarts(self.schedule, (*self.milestones, epoch))
+
+
 SCHEDULES: dict[str, type[Schedule]] = {
-    kind.__name__: kind for kind in (OneCycle, Cosine, StepDecay, InverseDecay, WarmUp)
+    kind.__name__: kind for kind in (OneCycle, Cosine, StepDecay, InverseDecay, WarmUp, Restarts)
 }
 
 
@@ -282,7 +356,15 @@ def schedule_from_dict(values: Any, where: str = "") -> Schedule:
     SettingError
         For an unknown type or word, with the nearest known one, and for settings that make no sense.
     """
-    return made(SCHEDULES, values, "schedule", where, {"then": schedule_from_dict})
+    return made(
+        SCHEDULES, values, "schedule", where, {"then": schedule_from_dict, "schedule": schedule_from_dict}
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return value.to_dict()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _between(steps: Steps, first: float, last: float) -> Rates:
