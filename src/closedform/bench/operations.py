@@ -1,4 +1,4 @@
-"""The arithmetic that a network needs, counted from the shapes of its layers; no engine is asked."""
+"""The arithmetic that a network needs, counted from the sizes of its formulas; no plan is asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from closedform.architecture import Architecture
+from closedform.engine.lines import lines
 from closedform.layers import Dense, LocallyConnected2d
 
 FORWARD, IN_PARAMETERS, IN_INPUT = "forward", "gradient in W", "gradient in X"
@@ -24,22 +25,22 @@ def products(architecture: Architecture) -> list[Product]:
     """The sums of products of one training step for one image, two operations for each multiply-add.
 
     Only convolutions, locally connected, channel-summed and dense layers count.  Each direction has the
-    products of the forward formula, once: what a gradient multiplies with padding or with inserted zeros is
-    not counted, and there is no gradient in the network's input.  A channel-summed layer is counted as if
-    its channels were one.
+    products of the forward formula, once, for the entries of its output that are read: what a gradient
+    multiplies with padding or with inserted zeros is not counted, and there is no gradient in the network's
+    input.  A channel-summed layer is counted as if its channels were one.
     """
     found: list[Product] = []
-    for position, layer in enumerate(architecture.layers):
-        sizes = layer.sizes(architecture.shapes[position])
-        if "W" not in layer.tensors:
+    for line in lines(architecture, training=True):
+        if "W" not in line.parameters:
             continue
-        weight, output = sizes.shapes["W"], sizes.shapes["Y"][1:]
+        layer = architecture.layers[line.position]
+        weight, output = line.sizes.shapes["W"], line.sizes.shapes["Y"][1:]
         # every entry of W meets every output entry that it does not choose itself
         if isinstance(layer, LocallyConnected2d | Dense):
             pairs = math.prod(weight)
         else:
             pairs = math.prod(weight) * math.prod(output[1:])
-        label = f"{architecture.labels[position]} {type(layer).__name__}"
+        label = f"{architecture.labels[line.position]} {type(layer).__name__}"
         directions = [FORWARD, IN_PARAMETERS] + ([IN_INPUT] if found else [])
         found += [Product(label, direction, 2 * pairs) for direction in directions]
     return found

@@ -7,17 +7,15 @@ it, ``2.W`` and ``2.dW`` a parameter of layer 2 and its gradient.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from closedform.architecture import Architecture
-from closedform.formula.derive import derive
-from closedform.formula.extents import Shape, Sizes, solve
+from closedform.engine.lines import Line, lines
+from closedform.formula.extents import Shape, Sizes
 from closedform.formula.subscripts import Polynomial, extent_of
-from closedform.formula.syntax import parse
 from closedform.formula.table import Slot
 from closedform.formula.table.lowering import lower
 from closedform.formula.table.tables import Place
@@ -31,7 +29,7 @@ from closedform.formula.tree import (
     rebuild,
     walk,
 )
-from closedform.layers import Dense, Dropout, Flatten, Layer
+from closedform.layers import Dropout
 from closedform.layers.base import INPUT, OUTPUT, derivation
 
 Source = Literal["none", "loss", "given"]
@@ -143,19 +141,6 @@ class Passes:
     input_gradient: str | None = None
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One formula of the network: a layer's, or that of a flattening and the dense layer behind it."""
-
-    position: int
-    equation: Equation
-    sizes: Sizes
-    layer: Layer | None
-    before: int
-    after: int
-    parameters: Mapping[str, str]
-
-
 def passes(architecture: Architecture, mode: Mode, batch: int = 1) -> Passes:
     """The tables of a network in a mode.
 
@@ -179,12 +164,11 @@ class _Gathering:
         self.equations = 0
 
     def passes(self) -> Passes:
-        lines = list(self.lines())
-        found = self.found
+        found, every = self.found, lines(self.architecture, training=self.mode.training, batch=self.batch)
         found.tensors["x0"] = Tensor((self.batch, *self.architecture.input_shape), "image")
-        for line in lines:
+        for line in every:
             self.go_forward(line)
-        found.output = f"x{lines[-1].after}" if lines else "x0"
+        found.output = f"x{every[-1].after}" if every else "x0"
         if self.mode.source == "none":
             return found
         if self.mode.source == "loss":
@@ -192,44 +176,17 @@ class _Gathering:
         else:
             shape = (self.batch, *self.architecture.output_shape)
             found.tensors[f"d{found.output}"] = Tensor(shape, "image")
-        first = min((line.position for line in lines if line.parameters), default=len(lines))
-        for line in reversed(lines):
+        first = min((line.position for line in every if line.parameters), default=len(every))
+        for line in reversed(every):
             for tensor in line.parameters:
                 self.go_backward(line, tensor)
             if self.mode.wrt_input or line.position > first:
                 self.go_backward(line, INPUT)
         if self.mode.wrt_input:
-            found.input_gradient = "dx0" if lines else f"d{found.output}"
+            found.input_gradient = "dx0" if every else f"d{found.output}"
         return found
 
-    def lines(self) -> Iterable[_Line]:
-        """The formulas in order; flattening before a dense layer is part of the dense layer's."""
-        architecture, now = self.architecture, 0
-        layers = architecture.layers
-        for position, layer in enumerate(layers):
-            shape = architecture.shapes[position]
-            names = {
-                p.tensor: f"{position}.{p.tensor}" for p in architecture.parameters if p.layer == position
-            }
-            if isinstance(layer, Dropout) and not self.mode.training:
-                continue
-            if (
-                isinstance(layer, Flatten)
-                and position + 1 < len(layers)
-                and type(layers[position + 1]) is Dense
-            ):
-                continue
-            before, now = now, position + 1
-            if type(layer) is Dense and position and isinstance(layers[position - 1], Flatten):
-                shape = architecture.shapes[position - 1]
-                if len(shape) > 1:
-                    equation, sizes = _dense_on_images(layer, shape, self.batch)
-                    yield _Line(position, equation, sizes, None, before, now, names)
-                    continue
-            equation, sizes = layer.formula_for(shape), layer.sizes(shape, self.batch)
-            yield _Line(position, equation, sizes, layer, before, now, names)
-
-    def names(self, line: _Line) -> dict[str, str]:
+    def names(self, line: Line) -> dict[str, str]:
         """The network's names for the tensors of a layer's formulas."""
         return {
             INPUT: f"x{line.before}",
@@ -241,7 +198,7 @@ class _Gathering:
             **({"M": f"{line.position}.M"} if isinstance(line.layer, Dropout) else {}),
         }
 
-    def go_forward(self, line: _Line) -> None:
+    def go_forward(self, line: Line) -> None:
         found = self.found
         for tensor, name in line.parameters.items():
             found.tensors[name] = Tensor(line.sizes.shapes[tensor], "parameter")
@@ -254,13 +211,9 @@ class _Gathering:
             line.equation, line.sizes, self.names(line), self.label(line), line.position
         )
 
-    def go_backward(self, line: _Line, tensor: str) -> None:
+    def go_backward(self, line: Line, tensor: str) -> None:
         found, names = self.found, self.names(line)
-        if line.layer is not None:
-            shape = self.architecture.shapes[line.position]
-            derived = derivation(line.layer, tensor, shape, self.batch)
-        else:
-            derived = derive(line.equation, tensor, line.sizes)
+        derived = line.derivation(tensor)
         gradient = names[f"d{tensor}"]
         role: Literal["image", "gradient"] = "image" if tensor == INPUT else "gradient"
         found.tensors[gradient] = Tensor(derived.sizes.shapes[derived.gradient], role)
@@ -303,7 +256,7 @@ class _Gathering:
             found.backward += self.steps(definition, derived.sizes, names, f"{kind} {own}", end)
         found.backward += self.steps(derived.result, derived.sizes, names, f"{kind} d{INPUT}", end)
 
-    def label(self, line: _Line, part: str | None = None) -> str:
+    def label(self, line: Line, part: str | None = None) -> str:
         name = self.architecture.labels[line.position]
         kind = type(self.architecture.layers[line.position]).__name__
         place = name if not name.isdigit() else f"{name} {kind}"
@@ -434,16 +387,3 @@ def with_output_of_relu(forward: Equation, gradient: Equation) -> Equation:
         return rebuild(node, change)
 
     return Equation(gradient.left, change(gradient.right))
-
-
-def _dense_on_images(layer: Dense, shape: Shape, batch: int) -> tuple[Equation, Sizes]:
-    """Flattening and a dense layer as one formula: its weight's columns are the image's entries."""
-    axes = [f"a{k}" for k in range(len(shape))]
-    entry = ",".join(axes)
-    bias = "b[o] + " if layer.bias else ""
-    line = f"Y[n,o] = {bias}sum[{entry}] W[o,{entry}] * X[n,{entry}]"
-    equation = parse(line, settings=frozenset({"o"}))
-    sizes = solve(equation, {INPUT: (batch, *shape)}, {"o": layer.out_features})
-    if math.prod(sizes.shapes["W"]) != layer.out_features * math.prod(shape):
-        raise ValueError("a dense layer's weight must have a column for each entry")
-    return equation, sizes
