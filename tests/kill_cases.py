@@ -116,10 +116,14 @@ CASES = {
             settings={"optimizer": cf.Adam(1e-2), "augment": cf.Augmentation(crop=1, flip=True, cutout=2)},
         ),
         Case(
-            "adamw, cosine, standardised, 2 threads",
+            "adamw, cosine begun anew, standardised, 2 threads",
             threads=2,
             width=64,
-            settings={"optimizer": cf.AdamW(1e-2), "schedule": cf.Cosine(), "standardize": True},
+            settings={
+                "optimizer": cf.AdamW(1e-2),
+                "schedule": cf.Restarts(cf.Cosine(), (2,)),
+                "standardize": True,
+            },
         ),
         Case(
             "stopped early, best weights, plateau",

@@ -297,6 +297,23 @@ def test_a_terminal_gets_a_bar_and_the_same_table(folder):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+def test_a_narrow_terminal_gets_a_narrow_table(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    code, written = on_a_terminal(
+        ["train", "digits", "--net", "small.toml", "--epochs", "1", "--no-pictures"]
+    )
+    assert code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "\n")
+    lines = [
+        line.rstrip() for line in plain.splitlines() if line.lstrip().startswith(("epoch  ", "-----", "1  "))
+    ]
+    assert lines[0] == "epoch      loss  accuracy  val_loss  val_accuracy  seconds"
+    assert lines[1] == "-----  --------  --------  --------  ------------  -------"
+    figure = r"\d\.\d{4}"
+    assert re.fullmatch(rf"    1    {figure}    {figure}    {figure}        {figure}     \d\.\d\d", lines[2])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
 def test_json_is_one_line_on_a_terminal_too(folder):
     code, written = on_a_terminal(
         ["train", "digits", "--net", "small.toml", "--epochs", "1", "--no-pictures", "--json"]

@@ -267,3 +267,8 @@ def test_the_default_install_is_what_is_measured():
         found.add(name)
         waiting += importlib.metadata.requires(name) or []
     assert found == set(DEFAULT_INSTALL)
+
+
+def test_rooms_of_the_package_are_its_attributes():
+    words = "import closedform as cf; print(cf.layers.Dense is cf.Dense, cf.errors.DataError is cf.DataError)"
+    assert printed(words) == "True True\n"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from run_data import save_arrays
 
 from closedform.cli import main
 from closedform.runs.folder import PICTURES
@@ -35,7 +36,8 @@ def test_they_are_those_that_train_draws(run, capsys):
     assert {"report.html", "learning_curves.png", "confusion_matrix.png"} <= set(found)
 
     before = json.loads((run / "run.json").read_text())
-    assert main(["train", str(run / "run.toml"), "--out", "other"]) == 0
+    same = ["--net", "small.toml", "--epochs", "2"]
+    assert main(["train", "digits", *same, "--out", "other"]) == 0
     place = Path("other/run.json")
     after = json.loads(place.read_text())
     times = {word: before[word] for word in ("seconds", "epoch_seconds")}
@@ -96,3 +98,24 @@ def test_without_matplotlib_the_page_is_there_without_pictures(run, capsys, monk
         f"closedform report mine\n"
     )
     assert set(pages(run)) == {"report.html"}
+
+
+def test_the_default_network_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "digits", "--epochs", "1", "--out", "mine", "--no-pictures"]) == 0
+    assert main(["report", "mine"]) == 0
+    page = Path("mine/report.html").read_text(encoding="utf-8")
+    assert "The default for 8×8 greyscale images, net digits" in page
+
+
+def test_data_that_have_changed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_arrays("rows.npz")
+    assert main(["train", "rows.npz", "--epochs", "1", "--out", "mine", "--no-pictures"]) == 0
+    save_arrays("rows.npz", test=27)
+    capsys.readouterr()
+    assert main(["report", "mine"]) == 1
+    assert capsys.readouterr().err == (
+        "closedform: mine: rows.npz has changed since the run was tested on it: it has 27 images to test on "
+        "now, and the classes 0, 1, 2\n"
+    )

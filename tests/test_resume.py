@@ -224,6 +224,23 @@ def test_a_schedule_begins_anew_for_epochs_that_are_added(tmp_path, epochs):
     assert found.history == history.history
 
 
+def test_fewer_epochs_do_not_go_on_under_a_schedule(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        trained(epochs=4, checkpoint=tmp_path, callbacks=[At(7, interrupt)])
+    with pytest.raises(cf.SettingError, match=r"over 4 epochs, now it is OneCycle.* over 3: give the same"):
+        trained(epochs=3, checkpoint=tmp_path, resume=True, callbacks=[At(99, interrupt)])
+
+
+def test_a_difference_between_samples_of_the_rates_is_seen():
+    """Of 100,000 updates a few hundred are compared one by one, and all of them by their means."""
+    from closedform.training.rates import Rates
+
+    quick, slow = (Rates(0.1, cf.WarmUp(steps=n), 1000, 100_000).shares(100_000) for n in (5, 300))
+    assert len(quick) == len(slow) < 300
+    np.testing.assert_array_equal(quick[:-2], slow[:-2])
+    assert not np.allclose(quick, slow, rtol=1e-9, atol=1e-12)
+
+
 def test_another_schedule_does_not_go_on(tmp_path):
     trained(epochs=2, checkpoint=tmp_path)
     for schedule in (None, cf.Cosine()):
@@ -231,8 +248,8 @@ def test_another_schedule_does_not_go_on(tmp_path):
             trained(epochs=2, schedule=schedule, checkpoint=tmp_path, resume=True)
         assert str(caught.value) == (
             f"{tmp_path / '000002.safetensors'}: the updates that were made had other learning rates: of "
-            f"schedule = OneCycle(warm_up=0.3, start=0.04, end=0.0001), now it is {schedule}: give the "
-            f"same, or begin anew in another folder"
+            f"schedule = OneCycle(warm_up=0.3, start=0.04, end=0.0001) over 2 epochs, now it is {schedule} "
+            f"over 2: give the same, or begin anew in another folder"
         )
 
 

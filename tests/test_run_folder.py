@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import closedform as cf
@@ -132,6 +133,36 @@ def test_the_run_file_repeats_a_run_whose_epochs_were_raised(folder, capsys, sch
         capsys.readouterr()
         assert go(*more, "--out", "mine", "--resume") == 0
         assert capsys.readouterr().out.startswith("mine: this run is finished: ")
+
+
+def test_epochs_that_are_raised_in_the_runs_own_file_are_raised(folder, capsys):
+    Path("run.toml").write_text(
+        f'[data]\npath = "digits"\n[training]\nepochs = 2\nschedule = {{ type = "Cosine" }}\n{LAYERS}'
+    )
+    assert main(["train", "run.toml", "--out", "mine", "--no-pictures"]) == 0
+    place = Path("mine/run.toml")
+    place.write_text(place.read_text().replace("epochs = 2\n", "epochs = 4\n"))
+    assert main(["train", "--out", "mine", "--resume", "--no-pictures"]) == 0
+    assert main(["train", str(place), "--out", "again", "--no-pictures"]) == 0
+    assert tomllib.loads(place.read_text())["training"]["schedule"]["milestones"] == [2]
+    for name in ("model.safetensors", "history.csv"):
+        assert Path("mine", name).read_bytes() == Path("again", name).read_bytes()
+
+
+def test_a_finished_run_that_cannot_go_on_stays_as_it_is(folder, capsys):
+    """Its data have changed, which only its checkpoint knows."""
+    rng = np.random.default_rng(0)
+    arrays = {"x_train": rng.integers(0, 255, (40, 8, 8), np.uint8), "y_train": np.arange(40) % 10}
+    arrays |= {"x_test": arrays["x_train"], "y_test": arrays["y_train"]}
+    np.savez("rows.npz", **arrays)
+    assert main(["train", "rows.npz", "--epochs", "1", "--out", "mine", "--no-pictures"]) == 0
+    before = {path.name: path.read_bytes() for path in Path("mine").iterdir() if path.is_file()}
+    arrays["x_train"][0, 0, 0] ^= 1
+    np.savez("rows.npz", **arrays)
+    capsys.readouterr()
+    assert main(["train", "--epochs", "3", "--out", "mine", "--resume", "--no-pictures"]) == 1
+    assert "had other " in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("mine").iterdir() if path.is_file()} == before
 
 
 def test_a_schedule_that_was_never_begun_is_not_begun_anew(folder, capsys):

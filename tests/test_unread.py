@@ -71,6 +71,50 @@ PARTS = {
         (1, 8, 8),
         {},
     ),
+    "a formula reads two rows": (
+        [
+            cf.Conv2d(4, 2),
+            cf.Formula("Y[n,c,i,j] = X[n,c,i+1,j+1] / (2 + X[n,c,i+2,j+2]^2)"),
+            cf.AvgPool2d(4),
+            cf.Flatten(),
+            cf.Dense(3),
+        ],
+        (1, 9, 9),
+        {0: (9, 6), 1: (6, 4), 2: (4, 1)},
+    ),
+    "a formula reads the row of its output too": (
+        [
+            cf.Conv2d(4, 2),
+            cf.Formula("Y[n,c,i,j] = X[n,c,i+1,j] * X[n,c,i,j]"),
+            cf.AvgPool2d(2),
+            cf.Flatten(),
+            cf.Dense(3),
+        ],
+        (1, 9, 9),
+        {},
+    ),
+    "a sum runs as far as the output": (
+        [
+            cf.Conv2d(4, 2),
+            cf.Formula("Y[n,c,i,j] = X[n,c,i,j] * sum[i'] [i<=i']"),
+            cf.MaxPool2d(2),
+            cf.Flatten(),
+            cf.Dense(3),
+        ],
+        (1, 8, 8),
+        {},
+    ),
+    "a softmax of one's own": (
+        [
+            cf.Conv2d(4, 2),
+            cf.Formula("Y[n,c,i,j] = X[n,c,i,j] / sum[i'] exp(X[n,c,i',j])"),
+            cf.MaxPool2d(2),
+            cf.Flatten(),
+            cf.Dense(3),
+        ],
+        (1, 8, 8),
+        {},
+    ),
     "only the first channel is read": (
         [
             cf.Conv2d(4, 2),

@@ -213,11 +213,16 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
+_ROOMS = {module.split(".")[1] for module in _MODULES}
+
+
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'closedform' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f"closedform.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'closedform' has no attribute {name!r}")
     found: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = found
     return found

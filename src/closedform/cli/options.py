@@ -38,8 +38,9 @@ class Parser(argparse.ArgumentParser):
         return options, others
 
     def _unknown(self, option: str) -> str:
-        match = alike(option, self._option_string_actions)
-        hint = f"did you mean {match}?" if match else f"{self.prog} --help lists them"
+        known = [word[2:] for word in self._option_string_actions if word.startswith("--")]
+        match = alike(option[2:], known) if option.startswith("--") else None
+        hint = f"did you mean --{match}?" if match else f"{self.prog} --help lists them"
         return f"unknown option {option}; {hint}"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

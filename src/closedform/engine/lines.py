@@ -16,6 +16,7 @@ from closedform.architecture import Architecture
 from closedform.errors import ShapeError
 from closedform.formula.derive import Derivation, derive
 from closedform.formula.extents import Shape, Sizes, solve
+from closedform.formula.subscripts import unprimed
 from closedform.formula.syntax import parse
 from closedform.formula.syntax.names import extent_names
 from closedform.formula.tree import Equation
@@ -169,10 +170,15 @@ def _free_axes(whole: Sequence[Line], uncut: set[int]) -> list[tuple[bool, ...]]
 
 
 def _reads_lengths(line: Line) -> bool:
-    """Whether the length of an axis of input or output is a number in the formula."""
-    names = extent_names(line.equation.left) | extent_names(line.equation.right)
-    left = set(line.equation.left_indices)
-    return any(name in left or name.partition(".")[0] in (INPUT, OUTPUT) for name in names)
+    """Whether the length of an axis of input or output decides more than how far the formula goes.
+
+    It may be a number in it; and a primed index, of a sum perhaps, runs as far as the unprimed one.
+    """
+    equation = line.equation
+    names = extent_names(equation.left) | extent_names(equation.right)
+    left = set(equation.left_indices)
+    has_primes = any(unprimed(index) != index for index in equation.indices)
+    return has_primes or any(name in left or name.partition(".")[0] in (INPUT, OUTPUT) for name in names)
 
 
 def _reach(line: Line, made: Shape) -> Shape:
@@ -211,6 +217,7 @@ def _sizes(line: Line, read: Shape, made: Shape) -> Sizes | None:
         sizes = solve(line.equation, {INPUT: read, OUTPUT: made}, bindings)
     except ShapeError:
         return None
-    others = {tensor: shape for tensor, shape in line.sizes.shapes.items() if tensor not in (INPUT, OUTPUT)}
-    is_same = all(sizes.shapes.get(tensor) == shape for tensor, shape in others.items())
+    cut = {*line.equation.left_indices, INPUT, OUTPUT}
+    before, after = ({**s.extents, **s.shapes} for s in (line.sizes, sizes))
+    is_same = all(after.get(name) == before[name] for name in before if name not in cut)
     return sizes if is_same and sizes.settings == line.sizes.settings else None

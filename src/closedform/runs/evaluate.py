@@ -103,8 +103,8 @@ def _labels(model: TrainedModel, data: DataSet, y: Array) -> Array:
     elif set(data.classes) <= set(model.classes):
         return np.array([model.classes.index(name) for name in data.classes], dtype=np.int64)[y]
     raise DataError(
-        f"{data.source}: has the classes {_listed(data.classes)}, {model.path} was trained on "
-        f"{_listed(model.classes)}: give it data of those classes"
+        f"{data.source}: has the classes {listed(data.classes)}, {model.path} was trained on "
+        f"{listed(model.classes)}: give it data of those classes"
     )
 
 
@@ -112,6 +112,7 @@ def _are_numbers(classes: tuple[str, ...]) -> bool:
     return all(name == str(position) for position, name in enumerate(classes))
 
 
-def _listed(classes: tuple[str, ...], most: int = 10) -> str:
+def listed(classes: tuple[str, ...], most: int = 10) -> str:
+    """The names of some classes, the first few of many."""
     shown = ", ".join(classes[:most])
     return shown if len(classes) <= most else f"{shown} and {len(classes) - most} more"

@@ -1,9 +1,9 @@
-"""How long a run has taken, in all its parts."""
+"""How long a run has taken in all its parts, and when one of them begins for good."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from closedform.training.callbacks import Callback
@@ -16,10 +16,17 @@ class RunClock(Callback):
     ----------
     started
         When this part of the run began, as `time.perf_counter` counts.
+    begin
+        Called when it is sure that the training can go on and that something is left to be done.
     """
 
-    def __init__(self, started: float):
-        self.started, self.before = started, 0.0
+    def __init__(self, started: float, begin: Callable[[], None] | None = None):
+        self.started, self.begin, self.before = started, begin, 0.0
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """The checkpoint, if there is one, has been taken over."""
+        if self.begin is not None:
+            self.begin()
 
     @property
     def seconds(self) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from closedform.errors import FileError
 from closedform.network import Network, load
+from closedform.runs.evaluate import listed
 from closedform.runs.folder import RESULTS, RunFolder
 from closedform.runs.pictures import Picture, Samples, can_draw, draw_pictures
 from closedform.runs.preparing import Training, prepared
@@ -55,10 +56,23 @@ class FinishedRun:
         if results is None:
             again = f"closedform train --resume --out {shlex.quote(str(folder.path))}"
             raise FileError(f"{folder.path}: holds a run that is not finished: go on with it with {again}")
+        history = _history(results, folder)
         run = RunFile.read(folder.run_file)
-        training = prepared(run)
+        training = replace(prepared(run), network_name=results.get("network"))
+        _check_data(training, results, folder)
         network = load(folder.model, run.training.get("engine"), run.training.get("threads"))
-        return cls(training, results, network, _history(results, folder))
+        return cls(training, results, network, history)
+
+
+def _check_data(training: Training, results: Mapping[str, Any], folder: RunFolder) -> None:
+    """See that the run would be tested on what it was tested on."""
+    data, count = training.examples.data, len(training.examples.test[1])
+    if list(data.classes) == results.get("classes") and count == results.get("test_examples"):
+        return
+    raise FileError(
+        f"{folder.path}: {data.source} has changed since the run was tested on it: it has {count} images to "
+        f"test on now, and the classes {listed(data.classes)}"
+    )
 
 
 def _history(results: Mapping[str, Any], folder: RunFolder) -> History:

@@ -19,7 +19,6 @@ from closedform.runs.examples import class_weights, short_name
 from closedform.runs.folder import RunFolder, fresh_folder, newest_run
 from closedform.runs.preparing import Training, adopted, difference, made_callbacks, raised
 from closedform.runs.run_clock import RunClock
-from closedform.runs.run_file import RunFile
 from closedform.writing import write_file
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Outcome:
     @property
     def has_learned_nothing(self) -> bool:
         """Whether guessing is as good, by its loss while it was trained and by what it gets right."""
-        if self.history is None or not self.history.epoch:
+        if self.history is None or not self.history.epoch or "class_weight" in self.training.run.training:
             return False
         examples = self.training.examples
         is_learning = self.history["loss"][-1] < math.log(len(examples.data.classes))
@@ -126,14 +125,23 @@ def trained(
             if finished is not None:
                 return Outcome(training, folder, finished)
             training = _raised(training, folder)
+        text = training.text(folder.path).encode()
+
+        def goes_on_for_good() -> None:
+            folder.unfinish()
+            write_file(folder.run_file, text)
+
         try:
             if place.overwrite:
                 folder.clear()
-            write_file(folder.run_file, training.text(folder.path).encode())
+            if not goes_on:
+                write_file(folder.run_file, text)
             begin(goes_on)
-            clock = RunClock(started)
+            clock = RunClock(started, goes_on_for_good if goes_on else None)
             history = _fitted(training, folder, clock, goes_on, verbose)
             network = training.network
+            if goes_on:
+                write_file(folder.run_file, text)
             network.save(folder.model)
             found = network.evaluate(*training.examples.test)
             results = _results(training, folder, network, history, found, clock.seconds)
@@ -164,19 +172,19 @@ def _compared(training: Training, folder: RunFolder) -> dict[str, Any] | None:
             f"folder with --out"
         )
     finished = folder.results()
-    if finished is None:
-        return None
-    if training.run.training["epochs"] == RunFile.read(folder.run_file).training["epochs"]:
-        return finished
-    folder.unfinish()
-    return None
+    is_all = finished is not None and finished.get("epochs") == training.run.training["epochs"]
+    return finished if is_all else None
 
 
 def _raised(training: Training, folder: RunFolder) -> Training:
-    """With the schedule of a run whose epochs are more than they were."""
-    before = RunFile.read(folder.run_file).training["epochs"]
-    is_more = training.run.training["epochs"] > before and folder.holds_a_checkpoint()
-    return raised(training, before) if is_more else training
+    """With the schedule of a run whose epochs are more than its last checkpoint knows of."""
+    from closedform.training.checkpoint import newest
+
+    words = training.run.training
+    found = newest(folder.checkpoint) if "schedule" in words else None
+    known = {} if found is None else found.meta.get("settings")
+    before = known.get("epochs") if isinstance(known, Mapping) else None
+    return raised(training, before) if isinstance(before, int) and words["epochs"] > before else training
 
 
 def _fitted(training: Training, folder: RunFolder, clock: RunClock, resume: bool, verbose: int) -> History:
@@ -230,6 +238,7 @@ def _results(
         "history": history.history,
         "epoch_seconds": history.seconds,
         "engine": network.engine,
+        "network": training.network_name,
         "kind": data.kind,
         "classes": list(data.classes),
         "left_out": list(data.left_out),

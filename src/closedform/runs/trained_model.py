@@ -102,4 +102,7 @@ def _can_be_made_to_fit(path: Path) -> bool:
 
     if path.is_file() and path.stat().st_size:
         return kind_of(opened(path)) in ("image", "csv")
-    return is_image_folder(path)
+    try:
+        return is_image_folder(path)
+    except DataError:  # what cannot be read in it need not matter to what it holds
+        return False

@@ -126,10 +126,11 @@ class Keeper:
         before, rates = found.meta["settings"], training.task.rates
         begin = f"{found.path}: the updates that were made had other learning rates"
         epochs, schedule = before.get("epochs"), rates.schedule
-        if schedule is None or before.get("schedule") != repr(schedule) or not isinstance(epochs, int):
+        is_it = schedule is not None and before.get("schedule") == repr(schedule)
+        if schedule is None or not is_it or not isinstance(epochs, int) or training.epochs <= epochs:
             return (
-                f"{begin}: of schedule = {before.get('schedule')}, now it is {schedule}: give the same, or "
-                f"begin anew in another folder"
+                f"{begin}: of schedule = {before.get('schedule')} over {epochs} epochs, now it is {schedule} "
+                f"over {training.epochs}: give the same, or begin anew in another folder"
             )
         raised = schedule.raised(rates.epoch_steps, epochs, training.epochs)
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,6 +16,7 @@ COLUMNS = {
     "val_loss": "valid loss",
     "val_accuracy": "valid accuracy",
 }
+_WIDTH = 70  # columns of a terminal that all titles take; on narrower ones they are the history's keys
 
 
 class Progress:
@@ -44,16 +46,18 @@ class Table(Progress):
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stdout
         self.keys: list[str] = []
+        is_narrow = self.stream.isatty() and shutil.get_terminal_size().columns < _WIDTH
+        self.titles = {key: (key if is_narrow else title).rjust(8) for key, title in COLUMNS.items()}
 
     def end_epoch(self, epoch: int, figures: Mapping[str, float], seconds: float) -> None:
         """Print the line, before the first one the head."""
         if not self.keys:
             self.keys = [key for key in COLUMNS if key in figures]
-            titles = ["epoch", *(COLUMNS[key] for key in self.keys), "seconds"]
+            titles = ["epoch", *(self.titles[key] for key in self.keys), "seconds"]
             self.write("  ".join(titles))
             self.write("  ".join("-" * len(title) for title in titles))
         cells = [str(epoch + 1).rjust(5)]
-        cells += [f"{figures[key]:.4f}".rjust(len(COLUMNS[key])) for key in self.keys]
+        cells += [f"{figures[key]:.4f}".rjust(len(self.titles[key])) for key in self.keys]
         cells.append(f"{seconds:.2f}".rjust(7))
         self.write("  ".join(cells))
 

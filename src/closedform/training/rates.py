@@ -69,11 +69,19 @@ class Rates:
         return self.schedule.rates(steps, self.base, self.epoch_steps, self.total_steps)
 
     def shares(self, updates: int) -> NDArray[np.float64]:
-        """The rates of so many updates of the training, as shares of the optimiser's; of many a selection."""
-        steps = np.unique(np.linspace(0, max(updates - 1, 0), _MOST_SHARES).astype(np.int64))
-        if self.schedule is None:
-            return np.ones(len(steps))
-        return self.schedule.rates(steps, 1.0, self.epoch_steps, self.total_steps)
+        """What tells the rates of so many updates of the training from others.
+
+        Returns
+        -------
+        array of float64
+            Some of them, as shares of the optimiser's; then the mean of all, and that of all times step.
+        """
+        steps = np.arange(max(updates, 1), dtype=np.int64)
+        rates = np.ones(len(steps))
+        if self.schedule is not None:
+            rates = self.schedule.rates(steps, 1.0, self.epoch_steps, self.total_steps)
+        chosen = np.unique(np.linspace(0, len(steps) - 1, _MOST_SHARES).astype(np.int64))
+        return np.array([*rates[chosen], rates.mean(), (rates * steps).mean()])
 
     def last(self, updates: int) -> float:
         """The rate of the last of so many updates of the network."""
