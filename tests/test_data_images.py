@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from processes import ordinary_user, printed
 
 from closedform.data.images import is_image, is_image_folder, read_image_folder, read_image_inputs
+from closedform.data.recognise import load_data
 from closedform.errors import DataError, SettingError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "image-folder"
@@ -360,6 +361,36 @@ def test_files_and_folders_that_may_not_be_read_are_named():
         (root / "dog").chmod(0)
         with ordinary_user():
             assert message(read_image_folder, root) == f"{root}/dog: cannot be read: Permission denied"
+
+
+def test_a_folder_that_may_not_be_read_is_not_taken_for_one_without_data():
+    from closedform.runs.trained_model import _can_be_made_to_fit
+
+    Image.init()
+    with tempfile.TemporaryDirectory() as name:
+        root = two(Path(name))
+        root.chmod(0o755)
+        (root / "dog").chmod(0)
+        with ordinary_user():
+            assert message(load_data, root) == f"{root}/dog: cannot be read: Permission denied"
+            assert not _can_be_made_to_fit(root)  # whoever reads it says so
+
+
+def test_what_is_left_out_is_told_in_order_however_it_was_found(tmp_path):
+    two(tmp_path)
+    put(tmp_path, "cat/zebra.png").joinpath("cat/zebra.png").write_bytes(b"")
+    cut = put(tmp_path, "dog/ant.png", size=(64, 64)).joinpath("dog/ant.png")
+    cut.write_bytes(cut.read_bytes()[:60])
+    put(tmp_path, "cat/bee.png").joinpath("cat/bee.png").write_bytes(b"text")
+    found = [sentence.split(":")[0] for sentence in read_image_folder(tmp_path).left_out]
+    assert found == ["cat/bee.png", "cat/zebra.png", "dog/ant.png"]
+
+
+def test_a_single_image_that_cannot_be_read(tmp_path):
+    put(tmp_path, "cat/1.png").joinpath("cat/1.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        read_image_inputs(tmp_path, image_size=3, color_mode="rgb")
+    assert str(caught.value) == f"{tmp_path}: its one image cannot be read; cat/1.png: is empty"
 
 
 def test_pillow_is_left_as_it_was(tmp_path):

@@ -70,8 +70,8 @@ def _check_data(training: Training, results: Mapping[str, Any], folder: RunFolde
     if list(data.classes) == results.get("classes") and count == results.get("test_examples"):
         return
     raise FileError(
-        f"{folder.path}: {data.source} has changed since the run was tested on it: it has {count} images to "
-        f"test on now, and the classes {listed(data.classes)}"
+        f"{folder.path}: {data.source} has changed since the run was tested on it, it has {count} images to "
+        f"test on now, and the classes {listed(data.classes)}: put back what was there"
     )
 
 
@@ -114,12 +114,12 @@ def show(
 
         x, y = training.examples.test
         metrics = network.metrics(x, y)
+        leave_if_wanted()
         pictures: list[Picture] | None = None
         if can_draw():
             samples = Samples(x, y, training.examples.data.classes)
             pictures = draw_pictures(folder.path, network, history, metrics, samples, leave_if_wanted)
         write_report(folder.report, _report(training, folder, results, network, history, metrics, pictures))
-        leave_if_wanted()
     return pictures is not None
 
 
