@@ -149,7 +149,7 @@ class Command:
             name: np.fromfile(folder / name, np.uint8) for name in ("model.safetensors", "history.csv")
         }  # fmt: skip
         results = json.loads((folder / "run.json").read_text())
-        for word in ("seconds", "model", "data"):
+        for word in ("seconds", "epoch_seconds", "model", "data"):
             del results[word]
         found["run.json"] = np.frombuffer(json.dumps(results).encode(), np.uint8)
         last = newest(folder / "checkpoint")
