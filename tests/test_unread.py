@@ -55,6 +55,18 @@ PARTS = {
         (1, 7, 7),
         {},
     ),
+    "rows with filters of their own are all there, columns are not": (
+        [
+            cf.Conv2d(3, 2),
+            cf.Formula("Y[n,q,i,j] = sum[p,u,v] W[i,q,p,u,v] * X[n,p,i+u,j+v]", q=3, u=2, v=2),
+            cf.ReLU(),
+            cf.MaxPool2d(2),
+            cf.Flatten(),
+            cf.Dense(3),
+        ],
+        (1, 7, 7),
+        {0: (7, 6), 1: (6, 5), 2: (5, 5), 3: (5, 2)},
+    ),
     "a mask is drawn for the whole image": (
         [cf.Conv2d(4, 2), cf.Dropout(0.4), cf.ReLU(), cf.MaxPool2d(2), cf.Flatten(), cf.Dense(3)],
         (1, 8, 8),
@@ -211,6 +223,13 @@ def test_what_is_not_read_spoils_nothing():
     assert loss == expected
     for key, gradient in gradients.items():
         np.testing.assert_array_equal(gradient, others[key])
+
+
+def test_an_axis_is_left_whole_by_itself():
+    """Of 5 × 5 entries a pooling reads 4 × 4; a row has filters of its own, a column has none."""
+    case = "rows with filters of their own are all there, columns are not"
+    shapes = [line.sizes.shapes["Y"][2:] for line in lines(made(case).architecture, training=True)]
+    assert shapes[:4] == [(6, 5), (5, 4), (5, 4), (2, 2)]
 
 
 def test_of_the_packaged_networks_one_has_rows_that_nobody_reads():
