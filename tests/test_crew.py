@@ -12,6 +12,8 @@ from closedform.engine.context import Word
 from closedform.engine.crew import Crew, text
 from closedform.engine.jit import targets_of
 
+LONG = 400_000  # turns in which whoever has a job gets a processor, though it be the only one
+
 
 def counted(crew, helpers):
     """Run a job in which every thread counts itself; how many there were."""
@@ -32,14 +34,14 @@ def within(seconds, condition):
 
 
 def test_helpers_join_when_they_have_woken_up():
-    crew = Crew()
+    crew = Crew(LONG)
     assert counted(crew, 1) == 1  # nobody is there yet, and the job does not wait
     assert within(10, lambda: counted(crew, 1) == 2)
     assert counted(crew, 0) == 1
 
 
 def test_helpers_go_to_sleep():
-    crew = Crew()
+    crew = Crew(LONG)
     assert within(10, lambda: counted(crew, 1) == 2)
     assert within(10, lambda: not crew.states.any())
     used = time.process_time()
@@ -72,11 +74,12 @@ import os, sys, time
 sys.path.insert(0, FOLDER)
 import numpy as np
 from native_jobs import COUNT
-from closedform.engine.crew import crew
+from closedform.engine.crew import Crew
+crew = Crew(TURNS)
 context, counter = np.zeros(64, np.int64), np.zeros(1, np.int64)
 def joined():
     end = time.monotonic() + 10
-    while crew().run(COUNT, context.ctypes.data, 1, counter.ctypes.data, 0) < 2:
+    while crew.run(COUNT, context.ctypes.data, 1, counter.ctypes.data, 0) < 2:
         assert time.monotonic() < end
 joined()
 child = os.fork()
@@ -87,7 +90,7 @@ if child:
 """
     folder = repr(str(__file__).rpartition("test_crew")[0])
     for _ in range(3):
-        assert printed(code.replace("FOLDER", folder)) == "done\n"
+        assert printed(code.replace("FOLDER", folder).replace("TURNS", str(LONG))) == "done\n"
 
 
 @pytest.mark.parametrize("triple", ["x86_64-pc-linux-gnu", "aarch64-apple-darwin", "riscv64-linux-gnu"])

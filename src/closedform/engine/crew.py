@@ -177,14 +177,22 @@ def text(target: Target) -> str:
 
 
 class Crew:
-    """Helpers and whoever has jobs for them; any thread may, and each takes who is free."""
+    """Helpers and whoever has jobs for them; any thread may, and each takes who is free.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    turns
+        How often a helper looks for a job before it sleeps.
+    """
+
+    def __init__(self, turns: int = _TURNS) -> None:
         target = host()
+        self._turns = turns
         self._library = Library(compile_ir(text(target), target), target)
         self._linger = _LINGER(self._library.address("linger"))
         self._work = _WORK(self._library.address("work"))
         self._begin()
+        _made.append(self)  # for good: its helpers never end
 
     def _begin(self) -> None:
         self._boxes = np.zeros((_MOST + 1) * _BOX, np.int64)
@@ -255,22 +263,20 @@ class Crew:
         called, box = self._is_called, self._address + 8 * _BOX * number
         while not _is_ending:
             queue.get()
-            self._linger(box, _TURNS)
+            self._linger(box, self._turns)
             called[number] = False
 
 
 @cache
 def crew() -> Crew:
     """The helpers of this process."""
-    made = Crew()
-    _made.append(made)
-    return made
+    return Crew()
 
 
 def _at_exit() -> None:
     global _is_ending
     _is_ending = True
-    deadline = time.monotonic() + 0.1
+    deadline = time.monotonic() + 1.0
     for each in _made:
         # the code that they are in is about to be freed
         while each.states.any() and time.monotonic() < deadline:
