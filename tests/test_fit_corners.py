@@ -8,6 +8,7 @@ import pytest
 from networks import digits_like, small
 
 import closedform as cf
+from closedform.engine.compiled import CompiledEngine
 
 X, Y = digits_like(11, count=50)  # in batches of 8: seven, the last of two examples
 ENGINES = ["compiled", "reference"]
@@ -123,6 +124,28 @@ def test_an_interrupt_at_the_very_end_is_raised_after_all_is_saved(tmp_path, hoo
         f"stopped after epoch 3; {tmp_path / '000003.safetensors'} holds it: go on with resume=True"
     )
     net, found = trained(checkpoint=tmp_path, resume=True, callbacks=[never(hook)])
+    assert bits(net) == bits(expected)
+    assert found.history == history.history
+
+
+def test_an_interrupt_ends_an_evaluation_between_two_of_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(cf.training.loop, "_EVALUATION_BATCH", 4)
+    validation = digits_like(12, count=20)
+    expected, history = trained(validation_data=validation)
+    outputs, parts = CompiledEngine.outputs, []
+
+    def interrupted(*arguments):
+        parts.append(arguments)
+        if len(parts) == 7:
+            interrupt(None)
+        return outputs(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledEngine, "outputs", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="in epoch 2, after 7 of 7 steps"):
+            trained(validation_data=validation, checkpoint=tmp_path)
+    assert len(parts) == 7  # the second of the five of the second epoch
+    net, found = trained(validation_data=validation, checkpoint=tmp_path, resume=True)
     assert bits(net) == bits(expected)
     assert found.history == history.history
 

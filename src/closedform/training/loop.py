@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -216,8 +216,9 @@ class Training:
         if task.loss.classifies:
             figures["accuracy"] = course.right / seen
         if self.validation is not None and self.trainer.is_finite():
-            found = evaluate(self.engine, task.loss, task.parameters, self.validation)
-            self._leave_if_wanted()
+            found = evaluate(
+                self.engine, task.loss, task.parameters, self.validation, between=self._leave_if_wanted
+            )
             if not np.isfinite(found["loss"]):
                 if not self._takes_nan:
                     self._diverge(f"the validation loss is {found['loss']}")
@@ -287,14 +288,28 @@ class Training:
         raise diverged(sign, where, self.task, self.course.epoch, kept)
 
 
-def evaluate(engine: Engine, loss: Loss, parameters: Parameters, examples: Examples) -> dict[str, float]:
-    """The mean loss over the examples, and the accuracy where the loss classifies."""
+def evaluate(
+    engine: Engine,
+    loss: Loss,
+    parameters: Parameters,
+    examples: Examples,
+    *,
+    between: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """The mean loss over the examples, and the accuracy where the loss classifies.
+
+    Parameters
+    ----------
+    between
+        Called after each part of them; what it raises ends the evaluation.
+    """
     total, right = 0.0, 0
     for start, x in examples.feed.parts(_EVALUATION_BATCH):
         part = slice(start, start + len(x))
         output = engine.outputs(x, parameters)
         total += engine.loss_value(output, examples.targets[part]) * len(output)
         right += loss.correct(output, examples.y[part]) or 0
+        between()
     figures = {"loss": total / len(examples)}
     if loss.classifies:
         figures["accuracy"] = right / len(examples)
