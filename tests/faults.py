@@ -119,7 +119,7 @@ class Faults:
 
         opened = os.fdopen
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("open", "mkdir", "unlink", "replace", "truncate", "chmod"):
+            for name in ("open", "mkdir", "unlink", "replace", "rename", "truncate", "chmod"):
                 patch.setattr(os, name, self._on_path(name, getattr(os, name)))
             patch.setattr(os, "fsync", self._on_descriptor(os.fsync))
             patch.setattr(os, "fdopen", lambda *arguments: WrittenTo(opened(*arguments), self))

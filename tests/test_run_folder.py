@@ -170,6 +170,7 @@ def test_a_schedule_that_was_never_begun_is_not_begun_anew(folder, capsys):
         f'[data]\npath = "digits"\n[training]\nepochs = 2\nschedule = {{ type = "Cosine" }}\n{LAYERS}'
     )
     assert main(["train", "run.toml", "--out", "mine", "--no-pictures"]) == 0
+    Path("mine/run.json").unlink()
     for place in Path("mine/checkpoint").iterdir():
         place.unlink()
     assert main(["train", "--epochs", "3", "--out", "mine", "--resume", "--no-pictures"]) == 0
@@ -241,6 +242,164 @@ def test_other_settings_do_not_go_on(folder, capsys, arguments, difference):
     )
 
 
+def test_what_is_not_said_is_as_the_run_has_it(folder, capsys):
+    small = ("--epochs", 2, "--lr", 0.01, "--batch-size", 32, "--seed", 7)
+    assert train(capsys, *small, "--out", "mine")[0] == 0
+    expected = contents("mine")
+    Path("mine/model.safetensors").unlink()
+    assert main(["train", "digits", "--resume", "--out", "mine", "--no-pictures"]) == 0
+    assert Path("mine/model.safetensors").read_bytes() == expected["model.safetensors"]
+    capsys.readouterr()
+    assert main(["train", "digits", "--resume", "--out", "mine", "--no-pictures"]) == 0
+    assert capsys.readouterr().out.startswith("mine: this run is finished: ")
+
+
+def test_the_newest_run_goes_on_as_it_was(folder, capsys):
+    assert train(capsys, "--epochs", 2)[0] == 0
+    capsys.readouterr()
+    assert main(["train", "digits", "--resume", "--no-pictures"]) == 0
+    assert capsys.readouterr().out.startswith(f"{Path('runs/digits')}: this run is finished: ")
+
+
+def test_a_finished_run_without_checkpoints_is_not_begun_anew(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--out", "mine")[0] == 0
+    for place in Path("mine/checkpoint").iterdir():
+        place.unlink()
+    before = contents("mine")
+    code, output, errors = train(capsys, "--epochs", 3, "--out", "mine", "--resume")
+    assert (code, output) == (1, "")
+    assert errors == (
+        "closedform: mine: is finished and its checkpoints are gone, so that it cannot go on: train anew "
+        "with --overwrite, or name another folder with --out\n"
+    )
+    assert contents("mine") == before
+
+
+def test_a_damaged_model_is_not_called_finished(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--out", "mine")[0] == 0
+    model = Path("mine/model.safetensors")
+    whole = model.read_bytes()
+    model.write_bytes(whole[:500])
+    code, output, errors = train(capsys, "--epochs", 2, "--out", "mine", "--resume")
+    assert (code, output) == (1, "")
+    assert errors == (
+        f"closedform: {model}: is no safetensors file, or is damaged or cut short: delete it, and --resume "
+        f"makes it anew\n"
+    )
+    model.unlink()
+    assert train(capsys, "--epochs", 2, "--out", "mine", "--resume")[0] == 0
+    assert model.read_bytes() == whole
+
+
+def test_a_training_that_was_stopped_early_stays_over(folder, capsys):
+    stopping = "early_stopping = { monitor = 'loss', patience = 0, min_delta = 100.0 }"
+    Path("run.toml").write_text(f"[data]\npath = 'digits'\n[training]\nepochs = 9\n{stopping}\n{LAYERS}")
+    assert main(["train", "run.toml", "--out", "mine", "--no-pictures"]) == 0
+    before = contents("mine")
+    capsys.readouterr()
+    assert main(["train", "--resume", "--epochs", "20", "--out", "mine", "--no-pictures"]) == 0
+    output = capsys.readouterr().out.splitlines()
+    assert output[1] == "mine: its training was over after epoch 2, and stays so"
+    assert contents("mine")["model.safetensors"] == before["model.safetensors"]
+
+
+def test_pictures_that_are_missing_are_mentioned(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    output = train(capsys, "--epochs", 1, "--out", "mine", "--resume", pictures=True)[1]
+    assert output.endswith("\nits pictures are drawn with: closedform report mine\n")
+
+
+# ---- what has been moved
+
+
+def save_rows(name, *, test=0, train=0):
+    """Images to train and test on, as an npz file; the test part, or the other, may be another."""
+    rng = np.random.default_rng(0)
+    arrays = {part: rng.integers(0, 200, (40, 8, 8), np.uint8) for part in ("x_train", "x_test")}
+    arrays["x_train"] += np.uint8(train)
+    arrays["x_test"] += np.uint8(test)
+    np.savez(name, **arrays, y_train=np.arange(40) % 10, y_test=np.arange(40) % 10)
+
+
+def half_done(capsys):
+    """A run in `mine` on rows.npz whose model and results are not there yet; the model's bytes."""
+    save_rows("rows.npz")
+    assert main(["train", "rows.npz", "--epochs", "2", "--out", "mine", "--no-pictures"]) == 0
+    expected = Path("mine/model.safetensors").read_bytes()
+    newest = max(Path("mine/checkpoint").iterdir())
+    for place in (newest, Path("mine/model.safetensors"), Path("mine/run.json")):
+        place.unlink()
+    capsys.readouterr()
+    return expected
+
+
+def test_data_that_were_moved_are_named_anew(folder, capsys):
+    expected = half_done(capsys)
+    Path("rows.npz").rename("moved.npz")
+    assert main(["train", "--resume", "--out", "mine", "--no-pictures"]) == 1
+    assert capsys.readouterr().err == (
+        f"closedform: {Path('mine/run.toml')}: [data]: rows.npz: there is no such file or folder; say where "
+        f"the data are now with --data PATH\n"
+    )
+    assert main(["train", "--resume", "--out", "mine", "--data", "moved.npz", "--no-pictures"]) == 0
+    assert Path("mine/model.safetensors").read_bytes() == expected
+    assert main(["evaluate", "mine"]) == 0  # the run knows where they are now
+
+
+def test_a_run_that_was_moved_goes_on(folder, capsys, monkeypatch):
+    expected = half_done(capsys)
+    Path("elsewhere").mkdir()
+    Path("mine").rename("elsewhere/mine")
+    monkeypatch.chdir("elsewhere")
+    assert main(["train", "--resume", "--out", "mine", "--data", "../rows.npz", "--no-pictures"]) == 0
+    assert Path("mine/model.safetensors").read_bytes() == expected
+    assert main(["report", "mine"]) == 0
+
+
+def test_a_finished_run_whose_data_were_moved(folder, capsys):
+    save_rows("rows.npz")
+    assert main(["train", "rows.npz", "--epochs", "1", "--out", "mine", "--no-pictures"]) == 0
+    Path("rows.npz").rename("moved.npz")
+    for command in (["report", "mine"], ["evaluate", "mine"]):
+        capsys.readouterr()
+        assert main(command) == 1
+        assert capsys.readouterr().err.endswith("; say where the data are now with --data PATH\n")
+        assert main([*command, "--data", "moved.npz"]) == 0
+    resumed = ["train", "--resume", "--out", "mine", "--no-pictures", "--data"]
+    capsys.readouterr()
+    assert main([*resumed, "moved.npz"]) == 0
+    assert capsys.readouterr().out.startswith("mine: this run is finished: ")
+    save_rows("others.npz", test=1)
+    assert main([*resumed, "others.npz"]) == 1
+    assert capsys.readouterr().err == (
+        "closedform: mine: others.npz has changed since the run was tested on it, its images to test on are "
+        "others now: put back what was there\n"
+    )
+    Path("moved.npz").unlink()
+    Path("others.npz").rename("moved.npz")
+    capsys.readouterr()
+    assert main(["report", "mine", "--data", "moved.npz"]) == 1
+    assert "its images to test on are others now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": 1}, "had other examples"),
+        ({"test": 1}, "rows.npz: the images to test on are not those that the run was begun with"),
+    ],
+)
+def test_other_images_do_not_go_on(folder, capsys, change, message):
+    half_done(capsys)
+    before = contents("mine")
+    save_rows("rows.npz", **change)
+    assert main(["train", "--resume", "--out", "mine", "--no-pictures"]) == 1
+    output, errors = capsys.readouterr()
+    assert message in errors
+    assert "goes on" not in output
+    assert contents("mine") == before
+
+
 def test_threads_may_be_others(folder, capsys):
     assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
     assert train(capsys, "--epochs", 2, "--threads", 2, "--out", "mine", "--resume")[0] == 0
@@ -264,11 +423,80 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder, capsys):
     assert Path("mine/checkpoint/notes.txt").read_text() == "mine"
 
 
-def test_what_cannot_be_trained_overwrites_nothing(folder, capsys):
+def contents(path):
+    """Every file below a folder, with its bytes."""
+    return {str(p.relative_to(path)): p.read_bytes() for p in Path(path).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--validation", 5000], ["--augment", "shift=9"], ["--lr", 1e38], ["--net", "none.toml"]]
+)
+def test_what_cannot_be_trained_overwrites_nothing(folder, capsys, arguments):
+    assert train(capsys, "--epochs", 1, "--out", "mine", pictures=True)[0] == 0
+    before = contents("mine")
+    code, _, errors = train(capsys, *arguments, "--out", "mine", "--overwrite")
+    assert code == 1, errors
+    assert contents("mine") == before
+
+
+def test_what_is_stopped_before_anything_is_saved_overwrites_nothing(folder, capsys, monkeypatch):
     assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
-    before = {name: Path("mine", name).stat().st_mtime_ns for name in names("mine")}
-    assert train(capsys, "--validation", 5000, "--out", "mine", "--overwrite")[0] == 1
-    assert {name: Path("mine", name).stat().st_mtime_ns for name in names("mine")} == before
+    before = contents("mine")
+
+    def interrupted(*arguments, **settings):
+        assert not Path("mine/model.safetensors").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cf.Network, "fit", interrupted)
+    assert train(capsys, "--epochs", 9, "--out", "mine", "--overwrite")[0] == 130
+    assert contents("mine") == before
+
+
+@pytest.mark.parametrize("moved", range(6))
+def test_a_run_of_which_not_everything_can_be_moved_stays(folder, capsys, monkeypatch, moved):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    before, replace, calls = contents("mine"), Path.replace, []
+
+    def refused(place, target):
+        calls.append(place)
+        if len(calls) == moved + 1:
+            raise PermissionError(13, "Permission denied", str(place))
+        return replace(place, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    code, _, errors = train(capsys, "--epochs", 9, "--out", "mine", "--overwrite")
+    assert (code, contents("mine")) == (0, contents("mine")) if moved == 5 else (1, before)
+    assert moved == 5 or "cannot be moved: Permission denied" in errors
+
+
+@pytest.mark.parametrize("moved", [0, 1, 3, None])
+def test_a_run_that_was_being_replaced_when_all_was_killed_comes_back(folder, capsys, moved):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    before = contents("mine")
+    RunFolder(Path("mine")).set_aside()
+    Path("mine/run.toml").write_text("of the run that was to replace it")
+    if moved is not None:  # killed before all of it was moved
+        Path("mine/run.toml").unlink()
+        Path("mine/.replaced").rename("mine/.replacing")
+        for place in sorted(Path("mine/.replacing").rglob("*.*"))[moved:]:
+            target = Path("mine") / place.relative_to("mine/.replacing")
+            target.parent.mkdir(exist_ok=True)
+            place.rename(target)
+    code, output, errors = train(capsys, "--out", "mine", "--resume")
+    assert (code, errors) == (0, "")
+    assert output.startswith("mine: this run is finished: ")
+    assert contents("mine") == before
+
+
+def test_a_run_that_has_been_replaced_does_not_come_back(folder, capsys):
+    assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
+    RunFolder(Path("mine")).set_aside()
+    Path("mine/checkpoint").mkdir(exist_ok=True)
+    Path("mine/checkpoint/000001.safetensors").write_bytes(
+        Path("mine/.replaced/model.safetensors").read_bytes()
+    )
+    with RunFolder(Path("mine")).locked():
+        assert names("mine") == ["checkpoint"]
 
 
 @pytest.mark.parametrize("left", ["model.safetensors", "checkpoint", "run.toml"])
@@ -311,7 +539,8 @@ def test_damaged_results_are_told(folder, capsys):
 def test_whether_a_run_goes_on_is_said(folder, capsys):
     assert train(capsys, "--epochs", 1, "--out", "mine")[0] == 0
     output = train(capsys, "--epochs", 2, "--out", "mine", "--resume")[1]
-    assert output.splitlines()[1] == "mine goes on from its last checkpoint"
+    assert output.splitlines()[1] == "mine goes on from its last checkpoint, to epoch 2 instead of 1"
+    Path("mine/run.json").unlink()
     for place in Path("mine/checkpoint").iterdir():
         place.unlink()
     output = train(capsys, "--epochs", 3, "--out", "mine", "--resume")[1]

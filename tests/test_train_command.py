@@ -338,7 +338,7 @@ def stopped(name, *arguments):
 def test_an_interruption_is_one_line_and_loses_nothing(folder, capsys, arguments):
     code, errors = stopped(signal.SIGINT, *arguments)
     assert code == 130
-    begin, end = "closedform: stopped ", "; go on with: closedform train --resume --out mine\n"
+    begin, end = "closedform: stopped ", "; go on with: closedform train --resume --out mine --no-pictures\n"
     assert errors.startswith((begin + "after epoch ", begin + "in epoch "))
     assert errors.endswith(end)
     assert errors.count("\n") == 1
@@ -449,7 +449,7 @@ def test_a_folder_of_an_odd_name_is_quoted(folder, capsys, monkeypatch):
     assert code == 130
     assert errors == (
         "closedform: stopped in epoch 4, after step 120 of 422; go on with: closedform train --resume "
-        "--out 'my run'\n"
+        "--out 'my run' --no-pictures\n"
     )
 
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shutil
 import signal
 from collections import Counter
 
@@ -209,8 +210,11 @@ batch_size = 12
 """
 
 
-def test_a_run_that_cannot_write_goes_on_to_the_same_bits(tmp_path, capsys):
-    """The whole command, on a few images of one's own."""
+SAME = ("model.safetensors", "history.csv")
+
+
+def digits_like_files(folder):
+    """A run file, and a few images."""
     rng = np.random.default_rng(0)
     arrays = {
         "x_train": rng.integers(0, 256, (24, 8, 8), dtype=np.uint8),
@@ -218,8 +222,18 @@ def test_a_run_that_cannot_write_goes_on_to_the_same_bits(tmp_path, capsys):
         "x_test": rng.integers(0, 256, (6, 8, 8), dtype=np.uint8),
         "y_test": np.arange(6) % 3,
     }
-    np.savez(tmp_path / "data.npz", **arrays)
-    (tmp_path / "run.toml").write_text(RUN_FILE)
+    np.savez(folder / "data.npz", **arrays)
+    (folder / "run.toml").write_text(RUN_FILE)
+
+
+def contents(folder):
+    """Every file below a folder, with its bytes."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_cannot_write_goes_on_to_the_same_bits(tmp_path, capsys):
+    """The whole command, on a few images of one's own."""
+    digits_like_files(tmp_path)
 
     def run(folder, *more):
         words = ["--out", str(folder), "--no-pictures", "--json", *more]
@@ -239,9 +253,40 @@ def test_a_run_that_cannot_write_goes_on_to_the_same_bits(tmp_path, capsys):
             assert re.search(f"{REASONS}", message)
             assert message.count("\n") == 1
         assert run(folder, "--resume") == (0, "")
-        for name in ("model.safetensors", "history.csv"):
+        for name in SAME:
             assert (folder / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
     assert {"mkdir", "open", "write", "fsync", "replace", "allocation"} <= set(kinds)
+
+
+def test_a_run_that_cannot_replace_another_leaves_either_of_them(tmp_path, capsys):
+    digits_like_files(tmp_path)
+
+    def run(folder, *more):
+        words = ["--out", str(folder), "--no-pictures", "--json", *more]
+        code = main(["train", str(tmp_path / "run.toml"), *words])
+        return code, capsys.readouterr().err
+
+    assert run(tmp_path / "old", "--seed", "1") == (0, "")
+    assert run(tmp_path / "new") == (0, "")
+    old, new = contents(tmp_path / "old"), contents(tmp_path / "new")
+    kinds, outcomes = Counter(), Counter()
+    for place, faults in every_fault(tmp_path):
+        folder = place / "run"
+        shutil.copytree(tmp_path / "old", folder)
+        with faults.injected():
+            code, message = run(folder, "--overwrite")
+        kinds.update(faults.failed)
+        assert code == 0 or re.search(REASONS, message)
+        found = contents(folder)
+        is_old = found == old
+        outcomes["old" if is_old else "new"] += 1
+        if not is_old:
+            assert run(folder, "--resume") == (0, "")
+            found = contents(folder)
+            assert [found[name] for name in SAME] == [new[name] for name in SAME]
+            assert not [name for name in found if name.startswith(".")]
+    assert {"mkdir", "open", "write", "fsync", "replace", "allocation"} <= set(kinds)
+    assert min(outcomes["old"], outcomes["new"]) > 5
 
 
 # ---- a disk that is full

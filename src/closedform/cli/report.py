@@ -20,6 +20,9 @@ def add(commands: Commands) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", type=path, help="the run's folder, as in runs/digits")
+    parser.add_argument(
+        "--data", metavar="PATH", type=path, help="where its data are now (default: where they were)"
+    )
     parser.set_defaults(run=_report)
 
 
@@ -28,7 +31,7 @@ def _report(options: argparse.Namespace) -> int:
     from closedform.runs.showing import FinishedRun, show
 
     folder = RunFolder(options.folder)
-    run = FinishedRun.read(folder)
+    run = FinishedRun.read(folder, None if options.data is None else str(options.data))
     data = run.training.examples.data
     tell_left_out(data.source, data.left_out)
     with folder.locked():

@@ -107,16 +107,20 @@ def _train(options: argparse.Namespace) -> int:
     place = Place(options.out, options.resume, options.overwrite)
     folder = place.folder(training.run.data["path"])
 
-    def begin(goes_on: bool) -> None:
+    def begin() -> None:
         if not options.json:
-            _introduce(training, folder if goes_on else None)
+            _introduce(training)
+
+    def go_on(how: str) -> None:
+        if not options.json:
+            say(f"{folder.path} {how}")
 
     verbose = 0 if options.json else 1
     try:
-        outcome = trained(training, folder, place, verbose=verbose, started=started, begin=begin)
+        outcome = trained(training, folder, place, verbose=verbose, started=started, begin=begin, go_on=go_on)
     except KeyboardInterrupt as interrupt:
-        return _interrupted(folder, interrupt)
-    _tell(outcome, options.json)
+        return _interrupted(folder, interrupt, options.no_pictures)
+    _tell(outcome, options)
     if options.no_pictures:
         return 0
     try:
@@ -155,24 +159,26 @@ def _wanted(options: argparse.Namespace) -> RunFile:
             )
     if is_file and data is not None:
         run = RunFile.read(data)
-    elif data is None and options.data_path is None:
-        run = _going_on(options)
     else:
-        run = RunFile(data={"path": str(options.data_path or data)})
+        named = options.data_path or data
+        path = None if named is None else str(named)
+        run = _going_on(path, options) or RunFile(data={"path": path})
     return _with_options(run, options)
 
 
-def _going_on(options: argparse.Namespace) -> RunFile:
-    """The run in the folder that is named, where nothing else is."""
-    from closedform.runs.folder import RunFolder
+def _going_on(path: str | None, options: argparse.Namespace) -> RunFile | None:
+    """The run that is to go on, with all of its settings; None where there is none to go on with."""
     from closedform.runs.run_file import RunFile
+    from closedform.runs.train import Place
 
-    if not options.resume or options.out is None:
+    if path is None and (not options.resume or options.out is None):
         options.misused("what to train on is missing: digits, RUN.toml, or --data PATH")
-    folder = RunFolder(options.out)
-    if not folder.run_file.is_file():
-        raise SettingError(f"{folder.path}: holds no run to go on with: say what to train on too")
-    return RunFile.read(folder.run_file)
+    folder = Place(options.out, options.resume).before(path)
+    if folder is not None:
+        return RunFile.read(folder.run_file).on(path)
+    if path is None:
+        raise SettingError(f"{options.out}: holds no run to go on with: say what to train on too")
+    return None
 
 
 def _with_options(run: RunFile, options: argparse.Namespace) -> RunFile:
@@ -182,7 +188,7 @@ def _with_options(run: RunFile, options: argparse.Namespace) -> RunFile:
 
     given = vars(options)
     if options.data_path is not None:
-        run = replace(run, data={**run.data, "path": _seen_from(options.data_path, run)})
+        run = run.on(str(options.data_path))
     for name, value in given.items():
         table, _, key = name.partition(".")
         if key and value is not None:
@@ -193,11 +199,6 @@ def _with_options(run: RunFile, options: argparse.Namespace) -> RunFile:
     if options.lr is not None or options.optimizer is not None:
         run = run.changed("training", optimizer=_optimizer(run.training.get("optimizer"), options))
     return run
-
-
-def _seen_from(data: Path, run: RunFile) -> str:
-    """A path that is seen from the current folder, for a run file that may lie in another."""
-    return str(data) if run.source is None else str(data.absolute())
 
 
 def _optimizer(before: Mapping[str, Any] | None, options: argparse.Namespace) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def _optimizer(before: Mapping[str, Any] | None, options: argparse.Namespace) ->
 # ---- what is said
 
 
-def _introduce(training: Training, before: RunFolder | None) -> None:
+def _introduce(training: Training) -> None:
     from closedform.runs.defaults import described, image_text
     from closedform.runs.run_file import PACKAGED
 
@@ -227,18 +228,11 @@ def _introduce(training: Training, before: RunFolder | None) -> None:
         f"{source}: {len(examples.train[1])} images to train on, {watched} to validate, "
         f"{len(examples.test[1])} to test; {architecture.parameter_count:,} parameters, seed {words['seed']}"
     )
-    if before is not None:
-        how = (
-            "goes on from its last checkpoint"
-            if before.holds_a_checkpoint()
-            else "begins anew, nothing was saved"
-        )
-        say(f"{before.path} {how}")
 
 
-def _tell(outcome: Outcome, as_json: bool) -> None:
+def _tell(outcome: Outcome, options: argparse.Namespace) -> None:
     results = outcome.results
-    if as_json:
+    if options.json:
         print(json.dumps({key: results[key] for key in _SHOWN_KEYS}))
         return
     accuracy, count = results["test_accuracy"], results["test_examples"]
@@ -248,14 +242,19 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
             "--lr, or more epochs",
             file=sys.stderr,
         )
+    folder = outcome.folder
     share = f"test accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
     if outcome.network is None:
-        print(f"{outcome.folder.path}: this run is finished: {share}; the model is in {outcome.folder.model}")
-    else:
-        print(f"{share}, in {results['seconds']:.1f} s; the model is in {outcome.folder.model}", flush=True)
+        print(f"{folder.path}: this run is finished: {share}; the model is in {folder.model}")
+        if not options.no_pictures and not folder.report.exists():
+            print(f"its pictures are drawn with: closedform report {shlex.quote(str(folder.path))}")
+        return
+    if not outcome.has_trained:
+        print(f"{folder.path}: its training was over after epoch {results['epochs_trained']}, and stays so")
+    print(f"{share}, in {results['seconds']:.1f} s; the model is in {folder.model}", flush=True)
 
 
-def _interrupted(folder: RunFolder, interrupt: KeyboardInterrupt) -> int:
+def _interrupted(folder: RunFolder, interrupt: KeyboardInterrupt, without_pictures: bool) -> int:
     from closedform.training.interrupts import Interrupted
 
     if not folder.holds_a_checkpoint():
@@ -266,7 +265,8 @@ def _interrupted(folder: RunFolder, interrupt: KeyboardInterrupt) -> int:
         where = f" in epoch {interrupt.epoch + 1}, after step {interrupt.step} of {interrupt.steps}"
     elif isinstance(interrupt, Interrupted) and interrupt.epoch:
         where = f" after epoch {interrupt.epoch}"
-    again = f"closedform train --resume --out {shlex.quote(str(folder.path))}"
+    more = " --no-pictures" if without_pictures else ""
+    again = f"closedform train --resume --out {shlex.quote(str(folder.path))}{more}"
     print(f"closedform: stopped{where}; go on with: {again}", file=sys.stderr)
     return _INTERRUPTED
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from closedform.data.dataset import DataSet
 from closedform.errors import DataError, SettingError
-from closedform.runs.examples import load, with_test
+from closedform.runs.examples import load, load_own, with_test
 from closedform.runs.run_file import PACKAGED
 from closedform.runs.trained_model import TrainedModel
 
@@ -79,9 +79,7 @@ def _data(model: TrainedModel, path: str | None, strict: bool) -> tuple[DataSet,
     if path is None and own is None:
         raise SettingError(f"{model.path}: lies in no run's folder: name the data with --data PATH")
     if run is not None and own is not None and (path is None or _is_same(path, own)):
-        data, is_held_out = with_test(
-            load(own, {**run.data, "strict": strict or run.data.get("strict", False)})
-        )
+        data, is_held_out = with_test(load_own(run, strict=strict))
         return data, "held out" if is_held_out else "test"
     data = load(str(path), {**model.image_settings(str(path)), "strict": strict})
     return data, "all" if data.x_test is None else "test"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from closedform.architecture import nearest
 from closedform.data.dataset import DataSet
 from closedform.data.split import stratified_split
-from closedform.errors import DataError, SettingError
+from closedform.errors import DataError, FileError, SettingError
 from closedform.formula.extents import Shape
-from closedform.runs.run_file import PACKAGED
+from closedform.runs.run_file import PACKAGED, RunFile
 
 Array = NDArray[Any]
 
@@ -79,6 +79,27 @@ def load(path: str, settings: Mapping[str, Any]) -> DataSet:
         color_mode=settings.get("color_mode"),
         strict=settings.get("strict", False),
     )
+
+
+def load_own(run: RunFile, *, strict: bool = False) -> DataSet:
+    """The data that a run names.
+
+    Raises
+    ------
+    DataError
+        Where they are not there any more, or cannot be read.
+    FileError
+        Where it names none.
+    """
+    path = run.data_path()
+    if path is None:
+        raise FileError(f'{run.place}says no data: add [data] with path = "..." to it, or pass --data PATH')
+    try:
+        return load(path, {**run.data, "strict": strict or run.data.get("strict", False)})
+    except DataError as error:
+        if run.source is None or path == PACKAGED or Path(path).exists():
+            raise
+        raise DataError(f"{run.place}[data]: {error}; say where the data are now with --data PATH") from None
 
 
 def _digits(settings: Mapping[str, Any]) -> DataSet:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ PICTURES = (
 _WRITTEN = (MODEL, HISTORY, RESULTS, REPORT, *PICTURES, RUN_FILE)
 
 _RUNS = Path("runs")
+_LEAVING, _REPLACED = ".replacing", ".replaced"  # where the run that is replaced lies: not yet all of it, all
 _SIGNS_OF_A_RUN = (MODEL, CHECKPOINT, RUN_FILE)
 _OTHER = "name another folder with --out"
 
@@ -130,26 +132,63 @@ class RunFolder:
         except OSError as error:
             raise FileError(f"{self.path}: cannot be written: {error.strerror}; {_OTHER}") from None
 
-    def clear(self) -> None:
-        """Remove what a run writes, and nothing else.
+    def set_aside(self) -> None:
+        """Make room for a run that replaces the one that is here, which comes back where nothing replaces it.
+
+        Only what a run writes is moved, and nothing else.
 
         Raises
         ------
         FileError
             Where that cannot be done.
         """
-        self._remove([*self._generations(), *(self.path / name for name in _WRITTEN)])
-        with contextlib.suppress(OSError):  # there is none, or it holds files of somebody's
-            self.checkpoint.rmdir()
+        leaving = self.path / _LEAVING
+        try:
+            (leaving / CHECKPOINT).mkdir(parents=True)
+            for place in [*self._generations(), *self._written()]:
+                if place.exists():
+                    place.replace(leaving / place.relative_to(self.path))
+            leaving.rename(self.path / _REPLACED)
+        except OSError as error:
+            self.settle()
+            raise FileError(f"{error.filename}: cannot be moved: {reason(error)}; {_OTHER}") from None
+
+    def settle(self) -> None:
+        """Remove the run that was replaced, or bring it back where nothing of another has been saved."""
+        leaving, replaced = self.path / _LEAVING, self.path / _REPLACED
+        with contextlib.suppress(OSError, FileError):
+            if replaced.exists() and not self._holds_weights():
+                self._clear()
+                replaced.rename(leaving)
+            if leaving.exists():
+                self.checkpoint.mkdir(exist_ok=True)
+                for place in [*(leaving / CHECKPOINT).iterdir(), *(leaving / name for name in _WRITTEN)]:
+                    if place.exists():
+                        place.replace(self.path / place.relative_to(leaving))
+                _without_empty(self.checkpoint)
+                shutil.rmtree(leaving)
+            elif replaced.exists():
+                shutil.rmtree(replaced)
 
     def leave(self) -> None:
-        """Where nothing was saved, leave nothing."""
-        if self.holds_a_checkpoint() or self.model.exists():
-            return
-        with contextlib.suppress(OSError, FileError):
-            self.clear()
-            if self._is_made:
-                self.path.rmdir()
+        """Where nothing was saved, leave what was there before."""
+        self.settle()
+        if not self._holds_weights():
+            with contextlib.suppress(OSError, FileError):
+                self._clear()
+                if self._is_made:
+                    self.path.rmdir()
+
+    def _holds_weights(self) -> bool:
+        return self.holds_a_checkpoint() or self.model.exists()
+
+    def _clear(self) -> None:
+        """Remove what a run writes, and nothing else."""
+        self._remove([*self._generations(), *self._written()])
+        _without_empty(self.checkpoint)
+
+    def _written(self) -> list[Path]:
+        return [self.path / name for name in _WRITTEN]
 
     def _generations(self) -> Iterator[Path]:
         """The checkpoints."""
@@ -190,6 +229,7 @@ class RunFolder:
             except OSError:  # a file system without locks
                 pass
             remove_leftovers(self.path, _WRITTEN.__contains__)
+            self.settle()
             yield
         finally:
             os.close(handle)
@@ -227,6 +267,12 @@ def newest_run(name: str) -> RunFolder | None:
     began.sort(key=lambda folder: folder.run_file.stat().st_mtime_ns, reverse=True)
     unfinished = [folder for folder in began if folder.results() is None]
     return next(iter(unfinished + began), None)
+
+
+def _without_empty(folder: Path) -> None:
+    """Remove a folder, unless it holds something, or is not there."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _unmade(folder: Path, error: OSError | ValueError) -> FileError:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closedform.architecture import Architecture
-from closedform.errors import FileError, SettingError
+from closedform.errors import SettingError, ShapeError
+from closedform.formula.extents import Shape
 from closedform.layers import Loss, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from closedform.layers.base import shape_text
 from closedform.network import Network
 from closedform.runs import defaults, settings
-from closedform.runs.examples import Examples, class_weights, divided, load
+from closedform.runs.examples import Examples, class_weights, divided, load_own
 from closedform.runs.run_file import PACKAGED, RunFile
 
 if TYPE_CHECKING:
@@ -70,13 +71,9 @@ def prepared(run: RunFile) -> Training:
     ClosedformError
         For what does not fit, before anything is trained or written.
     """
-    path = run.data_path()
-    if path is None:
-        raise FileError(f'{run.place}says no data: add [data] with path = "..." to it, or pass --data PATH')
-    data = load(path, run.data)
-    run = _filled_data(
-        replace(run, data={**run.data, "path": path}), tuple(data.x_train.shape[1:]), data.kind
-    )
+    data = load_own(run)
+    run = replace(run, data={**run.data, "path": run.data_path()})
+    run = _filled_data(run, tuple(data.x_train.shape[1:]), data.kind)
     training = dict(run.training)
     try:
         examples = divided(data, run.data["validation"], training.get("seed", 0))
@@ -85,6 +82,7 @@ def prepared(run: RunFile) -> Training:
         raise SettingError(f"{run.place}{error}") from None
     run = replace(run, training=_filled_training(run, len(examples.train[1])))
     _check_watching(run)
+    _check_augmentation(run, examples.shape)
     name, architecture = _network(run, examples)
     return Training(run, examples, _made(run, examples, architecture), name)
 
@@ -139,6 +137,15 @@ def _check_watching(run: RunFile) -> None:
                 f"{run.place}[training]: {type(callback).__name__} watches {monitor}, and nothing is "
                 f"validated: add validation = 0.1 below [data], or let it watch another figure"
             )
+
+
+def _check_augmentation(run: RunFile, shape: Shape) -> None:
+    if "augment" not in run.data:
+        return
+    try:
+        settings.augmentation(run.data["augment"]).check(shape)
+    except ShapeError as error:
+        raise ShapeError(f"{run.place}{error}") from None
 
 
 # ---- the network
@@ -254,12 +261,19 @@ def _scheduled(training: Training, schedule: Schedule) -> Training:
     return replace(training, run=training.run.changed("training", schedule=schedule.to_dict()))
 
 
+def epochs_before(folder: Path) -> int | None:
+    """How many epochs the run in a folder was to have."""
+    found: int | None = RunFile.read(folder / "run.toml").training.get("epochs")
+    return found
+
+
 def difference(training: Training, folder: Path) -> str | None:
-    """In words, the first setting that is not that of the run that is to go on; None where all are."""
+    """In words, the first setting that is not that of the run that is to go on; None where all are.
+
+    The data may lie elsewhere.
+    """
     before = RunFile.read(folder / "run.toml")
     text = tomllib.loads(training.text(folder))
-    if _place(before.data_path()) != _place(training.run.data["path"]):
-        return f"[data] path is {training.run.data['path']}, that run has {before.data_path()}"
     for table in ("data", "training"):
         then, now = getattr(before, table), text[table]
         for key in {**then, **now}:
@@ -279,10 +293,6 @@ def _said(value: Any) -> str:
     from closedform.files import toml_value
 
     return "not set" if value is None else toml_value(value)
-
-
-def _place(path: str | None) -> str | None:
-    return path if path in (None, PACKAGED) else os.path.realpath(path)
 
 
 def _seen_from(path: str, folder: Path) -> str:

@@ -18,13 +18,20 @@ class RunClock(Callback):
         When this part of the run began, as `time.perf_counter` counts.
     begin
         Called when it is sure that the training can go on and that something is left to be done.
+
+    Attributes
+    ----------
+    has_begun
+        Whether that was so.
     """
 
     def __init__(self, started: float, begin: Callable[[], None] | None = None):
         self.started, self.begin, self.before = started, begin, 0.0
+        self.has_begun = False
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """The checkpoint, if there is one, has been taken over."""
+        self.has_begun = True
         if self.begin is not None:
             self.begin()
 

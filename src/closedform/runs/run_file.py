@@ -85,6 +85,14 @@ class RunFile:
         after = {**{word: before[word] for word in before if word not in replaced}, **settings}
         return replace(self, data=after) if table == "data" else replace(self, training=after)
 
+    def on(self, path: str | None) -> RunFile:
+        """The same on data at another path, seen from the current folder; None for the same path."""
+        if path is None:
+            return self
+        if self.source is not None and path != PACKAGED and not os.path.isabs(path):
+            path = os.path.relpath(path, Path(self.source).parent)
+        return self.changed("data", path=path)
+
     def architecture(self, input_shape: Shape | None = None, loss: Loss | None = None) -> Architecture:
         """The network, where the file does not say it with this input shape and loss.
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from closedform.errors import FileError
 from closedform.network import Network, load
-from closedform.runs.evaluate import listed
 from closedform.runs.folder import RESULTS, RunFolder
 from closedform.runs.pictures import Picture, Samples, can_draw, draw_pictures
 from closedform.runs.preparing import Training, prepared
 from closedform.runs.report import ReportData, write_report
 from closedform.runs.run_file import RunFile
+from closedform.runs.tested_on import check_tested_on
 from closedform.training.history import History
 from closedform.training.interrupts import Interrupts
 from closedform.training.metrics import Metrics
@@ -42,8 +42,13 @@ class FinishedRun:
     history: History
 
     @classmethod
-    def read(cls, folder: RunFolder) -> FinishedRun:
+    def read(cls, folder: RunFolder, data: str | None = None) -> FinishedRun:
         """Read a run, and its data.
+
+        Parameters
+        ----------
+        data
+            Where the data are; None for where they were.
 
         Raises
         ------
@@ -57,22 +62,13 @@ class FinishedRun:
             again = f"closedform train --resume --out {shlex.quote(str(folder.path))}"
             raise FileError(f"{folder.path}: holds a run that is not finished: go on with it with {again}")
         history = _history(results, folder)
-        run = RunFile.read(folder.run_file)
+        run = RunFile.read(folder.run_file).on(data)
         training = replace(prepared(run), network_name=results.get("network"))
-        _check_data(training, results, folder)
+        check_tested_on(training.examples, results, folder.path)
         network = load(folder.model, run.training.get("engine"), run.training.get("threads"))
+        if network.architecture != training.architecture:
+            raise FileError(f"{folder.model}: is another network than {folder.run_file}: put back the run's")
         return cls(training, results, network, history)
-
-
-def _check_data(training: Training, results: Mapping[str, Any], folder: RunFolder) -> None:
-    """See that the run would be tested on what it was tested on."""
-    data, count = training.examples.data, len(training.examples.test[1])
-    if list(data.classes) == results.get("classes") and count == results.get("test_examples"):
-        return
-    raise FileError(
-        f"{folder.path}: {data.source} has changed since the run was tested on it, it has {count} images to "
-        f"test on now, and the classes {listed(data.classes)}: put back what was there"
-    )
 
 
 def _history(results: Mapping[str, Any], folder: RunFolder) -> History:

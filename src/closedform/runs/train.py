@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from closedform.errors import FileError, SettingError
-from closedform.network import Network
+from closedform.network import Network, load
 from closedform.runs import settings
 from closedform.runs.examples import class_weights, short_name
 from closedform.runs.folder import RunFolder, fresh_folder, newest_run
-from closedform.runs.preparing import Training, adopted, difference, made_callbacks, raised
+from closedform.runs.preparing import (
+    Training,
+    adopted,
+    difference,
+    epochs_before,
+    made_callbacks,
+    raised,
+)
 from closedform.runs.run_clock import RunClock
+from closedform.runs.tested_on import TESTED_ON, TestedOn, check_tested_on
 from closedform.writing import write_file
 
 if TYPE_CHECKING:
+    from closedform.training.callbacks import Callback
     from closedform.training.history import History
 
 _PACKAGES = ("closedform", "numpy", "llvmlite")
@@ -53,12 +62,24 @@ class Place:
         FileError
             Where that cannot be.
         """
-        name = short_name(path)
-        folder = RunFolder(self.out) if self.out is not None else newest_run(name) if self.resume else None
+        folder = self._named(path)
         if folder is None:
-            return fresh_folder(name)
+            return fresh_folder(short_name(path))
         folder.make()
         return folder
+
+    def before(self, path: str | None) -> RunFolder | None:
+        """The folder of the run that is to go on, on the data at a path; None where there is none."""
+        folder = self._named(path) if self.resume else None
+        if folder is None or not folder.path.is_dir():
+            return None
+        with folder.locked():  # so that a run that was not replaced after all is there again
+            return folder if folder.run_file.is_file() else None
+
+    def _named(self, path: str | None) -> RunFolder | None:
+        if self.out is not None:
+            return RunFolder(self.out)
+        return newest_run(short_name(path)) if self.resume and path is not None else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +94,8 @@ class Outcome:
         What it found.
     network, history
         What was trained, and how it went; None where the run had been finished before.
+    has_trained
+        Whether anything was left to be trained.
     """
 
     training: Training
@@ -80,6 +103,7 @@ class Outcome:
     results: Mapping[str, Any]
     network: Network | None = None
     history: History | None = None
+    has_trained: bool = False
 
     @property
     def has_learned_nothing(self) -> bool:
@@ -99,7 +123,8 @@ def trained(
     *,
     verbose: int,
     started: float,
-    begin: Callable[[bool], None] = lambda goes_on: None,
+    begin: Callable[[], None] = lambda: None,
+    go_on: Callable[[str], None] = lambda how: None,
 ) -> Outcome:
     """Train in a folder, which holds the checkpoints, and leave everything there that a run leaves.
 
@@ -110,7 +135,9 @@ def trained(
     started
         When the run began, as `time.perf_counter` counts.
     begin
-        Called when it is sure that there is something to train, with whether a run goes on.
+        Called before the training, where not all of it has been done before.
+    go_on
+        Called when it is sure that a run goes on, with how, in words.
 
     Raises
     ------
@@ -124,29 +151,33 @@ def trained(
             finished = _compared(training, folder)
             if finished is not None:
                 return Outcome(training, folder, finished)
+            how = _how(training, folder)
             training = _raised(training, folder)
         text = training.text(folder.path).encode()
 
         def goes_on_for_good() -> None:
             folder.unfinish()
             write_file(folder.run_file, text)
+            go_on(how)
 
         try:
             if place.overwrite:
-                folder.clear()
+                folder.set_aside()
             if not goes_on:
                 write_file(folder.run_file, text)
-            begin(goes_on)
+            begin()
             clock = RunClock(started, goes_on_for_good if goes_on else None)
-            history = _fitted(training, folder, clock, goes_on, verbose)
+            tested = TestedOn(training.examples)
+            history = _fitted(training, folder, [tested, clock], goes_on, verbose)
+            tested.check()
             network = training.network
             if goes_on:
                 write_file(folder.run_file, text)
             network.save(folder.model)
             found = network.evaluate(*training.examples.test)
-            results = _results(training, folder, network, history, found, clock.seconds)
+            results = _results(training, folder, network, history, {**found, **tested.state()}, clock.seconds)
             folder.write_results(results)
-            return Outcome(training, folder, results, network, history)
+            return Outcome(training, folder, results, network, history, clock.has_begun)
         finally:
             folder.leave()
 
@@ -172,8 +203,35 @@ def _compared(training: Training, folder: RunFolder) -> dict[str, Any] | None:
             f"folder with --out"
         )
     finished = folder.results()
-    is_all = finished is not None and finished.get("epochs") == training.run.training["epochs"]
-    return finished if is_all else None
+    if finished is None:
+        return None
+    if finished.get("epochs") == training.run.training["epochs"]:
+        check_tested_on(training.examples, finished, folder.path)
+        _check_model(folder)
+        return finished
+    if not folder.holds_a_checkpoint():
+        raise FileError(
+            f"{folder.path}: is finished and its checkpoints are gone, so that it cannot go on: train anew "
+            f"with --overwrite, or name another folder with --out"
+        )
+    return None
+
+
+def _check_model(folder: RunFolder) -> None:
+    try:
+        load(folder.model, "reference")
+    except FileError as error:
+        mend = ": delete it, and --resume makes it anew" if folder.holds_a_checkpoint() else ""
+        raise FileError(f"{error}{mend}") from None
+
+
+def _how(training: Training, folder: RunFolder) -> str:
+    """How a run goes on."""
+    if not folder.holds_a_checkpoint():
+        return "begins anew, nothing was saved"
+    before, now = epochs_before(folder.path), training.run.training["epochs"]
+    end = f", to epoch {now} instead of {before}" if now != before else ""
+    return f"goes on from its last checkpoint{end}"
 
 
 def _raised(training: Training, folder: RunFolder) -> Training:
@@ -187,7 +245,9 @@ def _raised(training: Training, folder: RunFolder) -> Training:
     return raised(training, before) if isinstance(before, int) and words["epochs"] > before else training
 
 
-def _fitted(training: Training, folder: RunFolder, clock: RunClock, resume: bool, verbose: int) -> History:
+def _fitted(
+    training: Training, folder: RunFolder, own: Sequence[Callback], resume: bool, verbose: int
+) -> History:
     from closedform.runs.history_file import HistoryFile
 
     words, data, examples = training.run.training, training.run.data, training.examples
@@ -200,7 +260,7 @@ def _fitted(training: Training, folder: RunFolder, clock: RunClock, resume: bool
         verbose=verbose,
         steps=words.get("steps"),
         schedule=settings.schedule(words["schedule"]) if "schedule" in words else None,
-        callbacks=[*made_callbacks(words, folder.path, verbose), HistoryFile(folder.history), clock],
+        callbacks=[*made_callbacks(words, folder.path, verbose), HistoryFile(folder.history), *own],
         class_weight=class_weights(words.get("class_weight"), examples.train[1], examples.data.classes),
         label_smoothing=words.get("label_smoothing", 0.0),
         clip_norm=words.get("clip_norm"),
@@ -217,7 +277,7 @@ def _results(
     folder: RunFolder,
     network: Network,
     history: History,
-    found: Mapping[str, float],
+    found: Mapping[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
     """What is kept of a finished run: what it found, and what it was run with."""
@@ -227,6 +287,7 @@ def _results(
         "test_accuracy": found["accuracy"],
         "test_loss": found["loss"],
         "test_examples": len(training.examples.test[1]),
+        TESTED_ON: found[TESTED_ON],
         "epochs": words["epochs"],
         "batch_size": words["batch_size"],
         "learning_rate": words["optimizer"]["learning_rate"],
