@@ -181,7 +181,8 @@ def test_a_damaged_generation_falls_back_to_the_one_before(tmp_path):
     found = newest(tmp_path)
     assert (found.path.name, found.meta) == ("000001.safetensors", {"number": 1})
     assert found.note == (
-        f"{tmp_path}: 000002.safetensors is damaged: its checksum is of other bytes: using 000001.safetensors"
+        f"{tmp_path}: 000002.safetensors is damaged: its checksum is of other bytes: using "
+        f"000001.safetensors: what was done after it is done once more"
     )
 
 
@@ -271,7 +272,8 @@ def test_a_folder_in_place_of_a_generation_is_passed_over(tmp_path):
     (tmp_path / "000002.safetensors").mkdir()
     found = newest(tmp_path)
     assert found.note == (
-        f"{tmp_path}: 000002.safetensors cannot be read: Is a directory: using 000001.safetensors"
+        f"{tmp_path}: 000002.safetensors cannot be read: Is a directory: using 000001.safetensors: what was "
+        f"done after it is done once more"
     )
 
 

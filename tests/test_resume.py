@@ -10,6 +10,7 @@ from networks import digits_like, small
 
 import closedform as cf
 from closedform.engine.session import Job
+from closedform.errors import CheckpointWarning
 from closedform.random import permutation
 
 X, Y = digits_like(11, count=50)
@@ -190,6 +191,22 @@ def test_a_finished_training_is_not_trained_again(tmp_path):
     assert bits(net) == bits(expected)
     assert (found.history, found.seconds) == (history.history, history.seconds)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
+    expected, history = trained()
+    trained(checkpoint=tmp_path)
+    newest = tmp_path / "000004.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(CheckpointWarning) as caught:
+        net, found = trained(checkpoint=tmp_path, resume=True)
+    assert [str(warning.message) for warning in caught] == [
+        f"{tmp_path}: 000004.safetensors is damaged or cut short: using 000003.safetensors: what was done "
+        f"after it is done once more"
+    ]
+    assert caught[0].filename == __file__  # the line that calls `fit`
+    assert bits(net) == bits(expected)
+    assert found.history == history.history
 
 
 def test_more_epochs_go_on_from_a_finished_training(tmp_path):

@@ -10,6 +10,9 @@
 
 Every message says what was expected, what came, where, and how to mend it.  All but `MissingError`
 are `ValueError`s; `MissingError` is an `ImportError`.
+
+Where a checkpoint that is damaged was passed over, a training goes on with a warning: `CheckpointWarning`, a
+`UserWarning`.
 """
 
 
@@ -58,3 +61,7 @@ class FileError(ClosedformError, ValueError):
 
 class MissingError(ClosedformError, ImportError):
     """An optional package that is not installed."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint that is damaged was passed over."""

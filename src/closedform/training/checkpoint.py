@@ -140,7 +140,10 @@ def newest(folder: Path) -> Checkpoint | None:
         except _Damaged as damage:
             passed_over.append(f"{path.name} {damage}")
             continue
-        note = f"{folder}: {'; '.join(passed_over)}: using {path.name}" if passed_over else ""
+        note = ""
+        if passed_over:
+            since = f"using {path.name}: what was done after it is done once more"
+            note = f"{folder}: {'; '.join(passed_over)}: {since}"
         return Checkpoint(path, arrays, meta, note)
     if not found:
         return None

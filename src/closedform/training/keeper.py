@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closedform.errors import FileError, SettingError
+from closedform.errors import CheckpointWarning, FileError, SettingError
 from closedform.training.history import History
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Array = NDArray[Any]
 
 # what may be changed when a training goes on: the schedule as long as the past stays what it was
 _FREE = ("epochs", "schedule")
+_CALLER = 5  # `Network.fit`'s, as `Keeper.begin` sees it
 
 
 @dataclass
@@ -50,7 +52,6 @@ class Keeper:
     resumes: bool
     settings: dict[str, Any]
     last: Path | None = None
-    note: str = ""
     _written: float = 0.0
 
     def begin(self, training: Training) -> None:
@@ -62,6 +63,11 @@ class Keeper:
             For a folder that holds a training that is not to go on, and for other settings than its own.
         FileError
             Where what is there cannot be read.
+
+        Warns
+        -----
+        CheckpointWarning
+            Where a newer one is damaged, and was passed over.
         """
         from closedform.training.checkpoint import newest
 
@@ -75,7 +81,9 @@ class Keeper:
                 f"name another folder"
             )
         self._compare(found)
-        self.last, self.note = found.path, found.note
+        self.last = found.path
+        if found.note:
+            warnings.warn(found.note, CheckpointWarning, stacklevel=_CALLER)
         try:
             is_same = _has_same_rates(training.task.rates, found.meta)
             if is_same:
