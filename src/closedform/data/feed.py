@@ -26,8 +26,8 @@ _BLOCK = 1 << 16  # entries that are converted in one go
 class Feed:
     """Inputs of any type of number, converted when they are wanted.
 
-    What does not need to be converted is used where it lies; what is small is converted once; of the rest, an
-    array on disk above all, only the examples of the moment are in memory.
+    What does not need to be converted, float32 in C order without gaps, is used where it lies; what is small
+    is converted once; of the rest, an array on disk above all, only the examples of the moment are in memory.
 
     Parameters
     ----------
@@ -74,8 +74,9 @@ class Feed:
         """All of them, converted when they are first wanted; None where they are many, or varied."""
         if self.augmentation is not None:
             return None
-        is_ready = self.standardization is None and self.raw.dtype == np.float32
-        if not is_ready and 4 * self.raw.size > self._most:
+        lies = self.raw.flags
+        is_ready = self.raw.dtype == np.float32 and lies.c_contiguous and lies.aligned
+        if not (is_ready and self.standardization is None) and 4 * self.raw.size > self._most:
             return None
         return self._converted(self.raw)
 
