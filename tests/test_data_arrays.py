@@ -59,6 +59,36 @@ def test_numbers_of_every_kind_become_uint8_or_float32(tmp_path, dtype, result, 
     np.testing.assert_array_equal(data.x_train, x[:, None])
 
 
+SCALES = [  # to train on, to test on, and the type of both
+    ("large", X.astype("i2") * 4, (X // 2).astype("i2"), np.float32),
+    ("large-to-test-on", (X // 2).astype("i2"), X.astype("i2") * 4, np.float32),
+    ("whole", X, X.astype("f4"), np.uint8),
+    ("whole-to-train-on", X.astype("f8"), X, np.uint8),
+    ("fractions", X, X / np.float32(255), np.float32),
+    ("negative", X.astype("f4") - 1, X, np.float32),
+    ("floats", X / np.float32(255), X.astype("f4"), np.float32),
+]
+
+
+@pytest.mark.parametrize(("x", "x_test", "dtype"), [pytest.param(*row, id=name) for name, *row in SCALES])
+def test_both_parts_have_one_type_and_so_one_scale(tmp_path, x, x_test, dtype):
+    data = load_data(file(tmp_path, x_train=x, y_train=Y, x_test=x_test, y_test=Y))
+    assert (data.x_train.dtype, data.x_test.dtype) == (dtype, dtype)
+    np.testing.assert_array_equal(data.x_train, x[:, None].astype("f4"))
+    np.testing.assert_array_equal(data.x_test, x_test[:, None].astype("f4"))
+
+
+def test_one_number_in_a_long_part_decides_the_type_of_both(tmp_path):
+    test = images(6, 20, 20)
+    x = images(3000, 20, 20).astype("f4")  # longer than what is looked at in one go
+    data = load_data(file(tmp_path, x_train=x, y_train=labels(3000), x_test=test, y_test=Y))
+    assert (data.x_train.dtype, data.x_test.dtype) == (np.uint8, np.uint8)
+    x[2999, 19, 19] += 0.5
+    data = load_data(file(tmp_path, x_train=x, y_train=labels(3000), x_test=test, y_test=Y))
+    assert (data.x_train.dtype, data.x_test.dtype) == (np.float32, np.float32)
+    np.testing.assert_array_equal(data.x_train, x[:, None])
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_channels_at_the_end_are_moved(tmp_path, channels):
     x = np.random.default_rng(0).integers(0, 256, (6, 5, 7, channels), dtype=np.uint8)

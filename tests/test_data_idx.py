@@ -83,6 +83,12 @@ def test_whole_numbers_outside_a_byte_become_float32(tmp_path):
     np.testing.assert_array_equal(data.x_train, x[:, None])
 
 
+def test_both_parts_have_one_type(tmp_path):
+    data = load_data(mnist(tmp_path, x=np.concatenate([X[:3], X[3:].astype("i2") * 4])))
+    assert (data.x_train.dtype, data.x_test.dtype) == (np.float32, np.float32)
+    np.testing.assert_array_equal(data.x_test, X[:3, None])
+
+
 def test_channels_may_come_first_or_last(tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (6, 3, 5, 6), dtype=np.uint8)
     first = load_data(mnist(tmp_path, x=colours, test=False)).x_train

@@ -130,6 +130,24 @@ def test_a_folder_has_a_table_to_train_on_and_one_to_test_on(tmp_path):
     np.testing.assert_array_equal(data.y_test, [0])
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "dtype"),
+    [
+        ("0 1 2 1000", "0 1 2 200", np.float32),
+        ("0 1 2 200", "0 1 2 1000", np.float32),
+        ("0 1 2 255", "0.0 255.0 1.0 2.0", np.uint8),
+        ("0 0.5 1 1", "0 1 1 0", np.float32),
+    ],
+)
+def test_both_tables_of_a_folder_have_one_type(tmp_path, train, test, dtype):
+    for name, numbers in (("train.csv", train), ("test.csv", test)):
+        file(tmp_path, "".join(f"{k},{numbers.replace(' ', ',')}\n" for k in range(2)), name)
+    data = load_data(tmp_path)
+    assert (data.x_train.dtype, data.x_test.dtype) == (dtype, dtype)
+    np.testing.assert_array_equal(data.x_train[0].ravel(), np.array(train.split(), "f4"))
+    np.testing.assert_array_equal(data.x_test[0].ravel(), np.array(test.split(), "f4"))
+
+
 def test_a_table_without_labels_is_not_tested_on_but_predicted(tmp_path):
     file(tmp_path, csv_text(TABLE, ["label", *NAMES]), "train.csv")
     path = file(tmp_path, csv_text(TABLE[:, 1:], NAMES), "test.csv")

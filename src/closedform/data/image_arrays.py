@@ -67,6 +67,23 @@ def as_images(array: Array, where: str) -> Array:
     return images if isinstance(array, np.memmap) else np.ascontiguousarray(images)
 
 
+def of_one_type(first: Array, second: Array) -> tuple[Array, Array]:
+    """Two arrays of images, each uint8 or float32, in one type, so that both are on one scale.
+
+    Of two types, float32 becomes uint8 where it holds nothing but whole numbers from 0 to 255; else uint8
+    becomes float32, its numbers as they are.
+    """
+    if first.dtype == second.dtype:
+        return first, second
+    floats = first if first.dtype == np.float32 else second
+    dtype = np.uint8 if _fits_bytes(floats) else np.float32
+    return _as_type(first, dtype), _as_type(second, dtype)
+
+
+def _as_type(images: Array, dtype: Any) -> Array:
+    return images if images.dtype == dtype else _converted(images, dtype, "")
+
+
 def _channels_last(shape: tuple[int, ...]) -> bool:
     return len(shape) == 4 and shape[3] in _CHANNELS and shape[1] not in _CHANNELS
 
@@ -79,7 +96,11 @@ def _parts(images: Array) -> Iterator[tuple[int, Array]]:
 
 
 def _fits_bytes(images: Array) -> bool:
-    return all(part.min() >= 0 and part.max() <= 255 for _, part in _parts(images))
+    """Whether all are whole numbers from 0 to 255."""
+    return all(
+        part.min() >= 0 and part.max() <= 255 and (part.dtype.kind != "f" or (part == np.floor(part)).all())
+        for _, part in _parts(images)
+    )
 
 
 def _converted(images: Array, dtype: Any, where: str) -> Array:

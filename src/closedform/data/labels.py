@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedform.data.dataset import DataSet
+from closedform.data.image_arrays import of_one_type
 from closedform.data.opened import sizes
 from closedform.errors import DataError
 
@@ -76,7 +77,7 @@ def data_set(
     classes: tuple[str, ...] | None = None,
     left_out: tuple[str, ...] = (),
 ) -> DataSet:
-    """A set to train on, once its labels make sense.
+    """A set to train on, once its labels make sense, with both parts' images in one type.
 
     Raises
     ------
@@ -99,28 +100,35 @@ def data_set(
                 f"{train.where}: labels begin at {present[0]}: {mend}, class numbers count from 0"
             )
         classes = tuple(map(str, range(len(counts))))
+    x_train, x_test = train.x, None
     if test is not None:
-        strange = np.setdiff1d(test.y, present)
-        if len(strange):
-            raise DataError(
-                f"{test.where}: has images of class {_class_name(int(strange[0]), classes)}, of which the "
-                f"training set has none ({train.where}): leave them out, or train on such images too"
-            )
-        if test.x.shape[1:] != train.x.shape[1:]:
-            raise DataError(
-                f"{test.where}: images to test on must be as those to train on, "
-                f"{sizes(train.x.shape[1:])} (channels × height × width), got {sizes(test.x.shape[1:])}"
-            )
+        _check_test(train, test, present, classes)
+        x_train, x_test = of_one_type(train.x, test.x)
     return DataSet(
-        x_train=train.x,
+        x_train=x_train,
         y_train=train.y,
-        x_test=None if test is None else test.x,
+        x_test=x_test,
         y_test=None if test is None else test.y,
         classes=classes,
         kind=kind,
         source=source,
         left_out=left_out,
     )
+
+
+def _check_test(train: Part, test: Part, present: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Compare the part to test on with the one to train on, which has the labels `present`."""
+    strange = np.setdiff1d(test.y, present)
+    if len(strange):
+        raise DataError(
+            f"{test.where}: has images of class {_class_name(int(strange[0]), classes)}, of which the "
+            f"training set has none ({train.where}): leave them out, or train on such images too"
+        )
+    if test.x.shape[1:] != train.x.shape[1:]:
+        raise DataError(
+            f"{test.where}: images to test on must be as those to train on, "
+            f"{sizes(train.x.shape[1:])} (channels × height × width), got {sizes(test.x.shape[1:])}"
+        )
 
 
 def _class_name(label: int, classes: tuple[str, ...]) -> str:
