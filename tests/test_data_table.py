@@ -60,6 +60,16 @@ def test_words_are_classes_in_the_order_of_the_alphabet(tmp_path):
     np.testing.assert_array_equal(data.x_train, X[:, None])
 
 
+def test_an_underscore_may_stand_anywhere_but_in_a_pixel(tmp_path):
+    rows = [[f"img_{k}", ("t_shirt", "bag", "1_0")[row[0]], *row[1:]] for k, row in enumerate(TABLE.tolist())]
+    for quoted in (str, lambda field: f'"{field}"'):
+        lines = [[quoted(field) for field in row] for row in rows]
+        data = load_data(file(tmp_path, csv_text(lines, ["id", "label", *NAMES])))
+        assert data.classes == ("1_0", "bag", "t_shirt")
+        np.testing.assert_array_equal(data.x_train, X[:, None])
+        assert data.x_train.dtype == np.uint8
+
+
 def test_marks_blanks_quotation_and_empty_lines_are_no_part_of_the_numbers(tmp_path):
     lines = csv_text(TABLE, ["label", *NAMES]).splitlines()
     lines[2] = ",".join(f'"{field}"' for field in lines[2].split(","))
@@ -209,6 +219,12 @@ WRONG = [
         "0,2,3,4,5\n1,2,1_0,4,5\n",
         DataError,
         "line 2: the pixel in column 3 must be a number, got '1_0'",
+    ),
+    bad(
+        "underscore-beside-others",
+        "id,label,a,b,c,d\nimg_1,t_shirt,2,3,4,5\nimg_2,t_shirt,2,3,4,5_0\n",
+        DataError,
+        "line 3: the pixel in column 6 must be a number, got '5_0'",
     ),
     bad("nan", "0,2,3,4,5\n1,2,3,NaN,5\n", DataError, f"line 2: the pixel in column 4 is nan: {FINITE}"),
     bad(

@@ -179,7 +179,7 @@ class Block:
     def _numbers(self, texts: list[str]) -> Array:
         width = len(self.columns.pixels)
         try:
-            if "_" in self._decoded():  # Python reads 1_000 as a number
+            if b"_" in self.text and "_" in "".join(texts):  # Python reads 1_000 as a number
                 raise ValueError
             try:
                 numbers: Array = np.array(list(map(int, texts)), np.int64)
@@ -201,13 +201,11 @@ class Block:
 
     def _no_number(self, texts: list[str]) -> DataError:
         width = len(self.columns.pixels)
-        for place, text in enumerate(texts):
-            if not is_number(text):
-                row, position = divmod(place, width)
-                got = f"got {shown(text.strip())!r}" if text.strip() else "it is empty"
-                column = self.columns.pixels[position] + 1
-                return self.wrong(row, f"the pixel in column {column:,} must be a number, {got}")
-        return self.wrong(0, "holds an underscore where only digits may be")
+        place, text = next((place, text) for place, text in enumerate(texts) if not is_number(text))
+        row, position = divmod(place, width)
+        got = f"got {shown(text.strip())!r}" if text.strip() else "it is empty"
+        column = self.columns.pixels[position] + 1
+        return self.wrong(row, f"the pixel in column {column:,} must be a number, {got}")
 
 
 def _gaps(ends: NDArray[Any]) -> NDArray[Any]:
