@@ -86,6 +86,45 @@ def test_data_with_some_of_the_classes_are_taken_by_name(folder, capsys):
     assert [sum(row) for row in report["confusion"]] == [0, 4, 4]
 
 
+def save_table(path, labels):
+    """A CSV file with an image of 8×8 for each label, in which a bright row says which it is."""
+    rows = []
+    for label in labels:
+        image = np.zeros((8, 8), int)
+        image[label] = 200 + len(rows) % 50
+        rows.append(",".join(map(str, [label, *image.flat])))
+    Path(path).write_text("\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [1, 2, 3], [2], [3, 0]])
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_not_every_class_need_be_there(folder, capsys, labels, kind):
+    save_table("rows.csv", [0, 1, 2, 3] * 25)
+    trained("rows.csv", "--epochs", 30)
+    save_table("some.csv", labels * 5)
+    if kind == "npz":
+        data = np.loadtxt("some.csv", int, delimiter=",")
+        np.savez("some.npz", x=data[:, 1:].reshape(-1, 8, 8).astype(np.uint8), y=data[:, 0])
+    code, output, errors = run(capsys, "runs/rows", "--data", f"some.{kind}", "--json")
+    assert (code, errors) == (0, "")
+    report = json.loads(output)
+    assert (report["part"], report["accuracy"]) == ("all", 1.0)
+    assert [sum(row) for row in report["confusion"]] == [5 * labels.count(k) for k in range(4)]
+
+
+def test_labels_that_the_model_does_not_have_are_refused(folder, capsys):
+    save_table("rows.csv", [0, 1, 2] * 25)
+    trained("rows.csv", "--epochs", 1)
+    save_table("more.csv", [3, 4])
+    code, output, errors = run(capsys, "runs/rows", "--data", "more.csv")
+    assert (code, output) == (1, "")
+    model = Path("runs/rows/model.safetensors")
+    assert errors == (
+        f"closedform: more.csv: has the classes 0, 1, 2, 3, 4, {model} was trained on 0, 1, 2: give it data "
+        f"of those classes\n"
+    )
+
+
 def test_data_of_other_classes_are_refused(folder, capsys):
     save_images("photos", {"blue": 20, "green": 20})
     save_images("more", {"blue": 4, "red": 4})

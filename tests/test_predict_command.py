@@ -50,6 +50,19 @@ def test_a_table(folder, capsys, model):
     assert all(0.5 < float(row.split()[2].rstrip("%")) / 100 <= 1 for row in rows)
 
 
+def test_a_folder_of_tables_whose_images_are_not_square(folder, capsys):
+    Path("wide").mkdir()
+    rows = "\n".join(f"{k % 2}," + ",".join([str(200 * (k % 2))] * 32) for k in range(40)) + "\n"
+    for name in ("train", "test"):
+        Path("wide", f"{name}.csv").write_text(rows)
+    assert main(["train", "--data", "wide", "--image-size", "4x8", "--out", "run", "--no-pictures"]) == 0
+    code, output, errors = run(capsys, "run", "wide", "--format", "csv")
+    assert (code, errors) == (0, "")
+    assert [row[1] for row in csv.reader(output.splitlines()[1:])] == ["0", "1"] * 20
+    Path("wide").rename("moved")
+    assert main(["evaluate", "run", "--data", "moved"]) == 0
+
+
 def test_one_image_and_the_next_best_classes(folder, capsys, model):
     code, output, _ = run(capsys, model, "images/green/070.png", "--top", 5)
     assert code == 0

@@ -275,6 +275,18 @@ def test_a_finished_run_without_checkpoints_is_not_begun_anew(folder, capsys):
     assert contents("mine") == before
 
 
+def test_a_damaged_checkpoint_is_told(folder, capsys):
+    assert train(capsys, "--epochs", 2, "--out", "mine")[0] == 0
+    newest = max(Path("mine/checkpoint").iterdir())
+    newest.write_bytes(newest.read_bytes()[:500])
+    before = min(Path("mine/checkpoint").iterdir())
+    assert train(capsys, "--epochs", 3, "--out", "mine", "--resume")[::2] == (
+        0,
+        f"closedform: {Path('mine/checkpoint')}: {newest.name} is damaged or cut short: using {before.name}: "
+        f"what was done after it is done once more\n",
+    )
+
+
 def test_a_damaged_model_is_not_called_finished(folder, capsys):
     assert train(capsys, "--epochs", 2, "--out", "mine")[0] == 0
     model = Path("mine/model.safetensors")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 from closedform.cli import bench, check, evaluate, explain, init, predict, report, summary, train
 from closedform.cli.options import Parser
-from closedform.errors import ClosedformError
+from closedform.errors import CheckpointWarning, ClosedformError
 
 _COMMANDS = (train, evaluate, predict, report, init, summary, bench, explain, check)
 _INTERRUPTED = 130
@@ -22,6 +25,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table is still a table without its signs
+    with _warnings_in_one_line():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     failure = 1
     try:
         options = _parser().parse_args(arguments)
@@ -44,6 +52,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
         kind = type(error).__name__
         code = _failed(f"a mistake of closedform's own, please report it: {kind}: {error}", failure)
     return _flushed(code, failure)
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """While it is entered, what the library warns of is said as its errors are."""
+    shown = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, CheckpointWarning):
+            print(f"closedform: {message}", file=sys.stderr)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=CheckpointWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _failed(message: str, code: int) -> int:

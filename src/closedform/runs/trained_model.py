@@ -99,9 +99,12 @@ def _can_be_made_to_fit(path: Path) -> bool:
     from closedform.data.images import is_image_folder
     from closedform.data.opened import opened
     from closedform.data.recognise import kind_of
+    from closedform.data.table import is_csv_folder
 
     if path.is_file() and path.stat().st_size:
         return kind_of(opened(path)) in ("image", "csv")
+    if path.is_dir() and is_csv_folder(place.name for place in path.iterdir()):
+        return True
     try:
         return is_image_folder(path)
     except DataError:  # what cannot be read in it need not matter to what it holds
