@@ -435,6 +435,26 @@ def test_an_interruption_before_anything_began(folder, capsys, monkeypatch):
     assert run(capsys, "digits") == (130, "", "closedform: stopped\n")
 
 
+@pytest.mark.parametrize(
+    ("lines", "end"),
+    [(0, "nothing was saved"), (3, "go on with: closedform train --resume --out mine --no-pictures")],
+)
+def test_what_nobody_reads_any_more_stops_a_training(folder, capsys, monkeypatch, lines, end):
+    from closedform.training.progress import Table
+
+    written, write = [], Table.write
+
+    def closed(table, line):
+        if len(written) == lines:
+            raise BrokenPipeError
+        written.append(line)
+        write(table, line)
+
+    monkeypatch.setattr(Table, "write", closed)
+    code, _, errors = run(capsys, "digits", "--out", "mine")
+    assert (code, errors) == (1, f"closedform: stopped, nobody reads what it prints; {end}\n")
+
+
 def test_a_folder_of_an_odd_name_is_quoted(folder, capsys, monkeypatch):
     from closedform.training.interrupts import Interrupted
 

@@ -119,7 +119,11 @@ def _train(options: argparse.Namespace) -> int:
     try:
         outcome = trained(training, folder, place, verbose=verbose, started=started, begin=begin, go_on=go_on)
     except KeyboardInterrupt as interrupt:
-        return _interrupted(folder, interrupt, options.no_pictures)
+        _tell_stopped(folder, _where(interrupt), options.no_pictures)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _tell_stopped(folder, ", nobody reads what it prints", options.no_pictures)
+        raise
     _tell(outcome, options)
     if options.no_pictures:
         return 0
@@ -254,21 +258,24 @@ def _tell(outcome: Outcome, options: argparse.Namespace) -> None:
     print(f"{share}, in {results['seconds']:.1f} s; the model is in {folder.model}", flush=True)
 
 
-def _interrupted(folder: RunFolder, interrupt: KeyboardInterrupt, without_pictures: bool) -> int:
+def _where(interrupt: KeyboardInterrupt) -> str:
+    """Where a training was interrupted, as the rest of a sentence."""
     from closedform.training.interrupts import Interrupted
 
-    if not folder.holds_a_checkpoint():
-        print("closedform: stopped; nothing was saved", file=sys.stderr)
-        return _INTERRUPTED
-    where = ""
     if isinstance(interrupt, Interrupted) and interrupt.step:
-        where = f" in epoch {interrupt.epoch + 1}, after step {interrupt.step} of {interrupt.steps}"
-    elif isinstance(interrupt, Interrupted) and interrupt.epoch:
-        where = f" after epoch {interrupt.epoch}"
+        return f" in epoch {interrupt.epoch + 1}, after step {interrupt.step} of {interrupt.steps}"
+    if isinstance(interrupt, Interrupted) and interrupt.epoch:
+        return f" after epoch {interrupt.epoch}"
+    return ""
+
+
+def _tell_stopped(folder: RunFolder, how: str, without_pictures: bool) -> None:
+    if not folder.holds_a_checkpoint():
+        print(f"closedform: stopped{how}; nothing was saved", file=sys.stderr)
+        return
     more = " --no-pictures" if without_pictures else ""
     again = f"closedform train --resume --out {shlex.quote(str(folder.path))}{more}"
-    print(f"closedform: stopped{where}; go on with: {again}", file=sys.stderr)
-    return _INTERRUPTED
+    print(f"closedform: stopped{how}; go on with: {again}", file=sys.stderr)
 
 
 def _show(outcome: Outcome, *, is_quiet: bool) -> None:
