@@ -116,6 +116,6 @@ def test_data_that_have_changed(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["report", "mine"]) == 1
     assert capsys.readouterr().err == (
-        "closedform: mine: rows.npz has changed since the run was tested on it, it has 27 images to test on "
-        "now, and the classes 0, 1, 2: put back what was there\n"
+        "closedform: mine: rows.npz is not what the run was tested on, it has 27 images to test on, and the "
+        "classes 0, 1, 2: put back what was there, or name the run's own data with --data PATH\n"
     )

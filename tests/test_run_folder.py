@@ -384,14 +384,14 @@ def test_a_finished_run_whose_data_were_moved(folder, capsys):
     save_rows("others.npz", test=1)
     assert main([*resumed, "others.npz"]) == 1
     assert capsys.readouterr().err == (
-        "closedform: mine: others.npz has changed since the run was tested on it, its images to test on are "
-        "others now: put back what was there\n"
+        "closedform: mine: others.npz is not what the run was tested on, its images to test on are others: "
+        "put back what was there, or name the run's own data with --data PATH\n"
     )
     Path("moved.npz").unlink()
     Path("others.npz").rename("moved.npz")
     capsys.readouterr()
     assert main(["report", "mine", "--data", "moved.npz"]) == 1
-    assert "its images to test on are others now" in capsys.readouterr().err
+    assert "its images to test on are others" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

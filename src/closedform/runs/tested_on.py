@@ -27,14 +27,14 @@ def check_tested_on(examples: Examples, results: Mapping[str, Any], folder: Path
     data, count = examples.data, len(examples.test[1])
     are_same = list(data.classes) == results.get("classes") and count == results.get("test_examples")
     if not are_same:
-        found = f"it has {count} images to test on now, and the classes {listed(data.classes)}"
+        found = f"it has {count} images to test on, and the classes {listed(data.classes)}"
     elif results.get(TESTED_ON) not in (None, fingerprint_of(*examples.test)):
-        found = "its images to test on are others now"
+        found = "its images to test on are others"
     else:
         return
     raise FileError(
-        f"{folder}: {data.source} has changed since the run was tested on it, {found}: put back what was "
-        f"there"
+        f"{folder}: {data.source} is not what the run was tested on, {found}: put back what was there, or "
+        f"name the run's own data with --data PATH"
     )
 
 
