@@ -1,12 +1,16 @@
 """`fit(checkpoint=..., resume=True)`: what was interrupted ends in the same bits as what was not."""
 
+import errno
+import importlib.util
 import os
 import signal
+import sys
 import threading
 
 import numpy as np
 import pytest
 from networks import digits_like, small
+from processes import printed
 
 import closedform as cf
 from closedform.engine.session import Job
@@ -16,6 +20,7 @@ from closedform.random import permutation
 X, Y = digits_like(11, count=50)
 VALIDATION = digits_like(12, count=20)
 ENGINES = ["compiled", "reference"]
+needs_locks = pytest.mark.skipif(not importlib.util.find_spec("fcntl"), reason="locks of files are POSIX's")
 
 
 class At(cf.Callback):
@@ -278,6 +283,92 @@ def test_checkpoints_that_are_there_are_not_overwritten(tmp_path):
         f"{tmp_path}: holds the checkpoints of a training: pass resume=True to go on with it, or name "
         f"another folder"
     )
+
+
+# ---- two trainings, one folder
+
+
+def test_two_trainings_do_not_keep_their_checkpoints_in_one_folder(tmp_path):
+    """The second one begins in the middle of the first, which ends as if there had been none."""
+    expected, _ = trained(callbacks=[At(9, list)])
+    folder, refusals = tmp_path / "checkpoint", []
+
+    def another():
+        for resume in (False, True):
+            with pytest.raises(cf.FileError) as caught:
+                trained(checkpoint=folder, checkpoint_seconds=0, resume=resume)
+            refusals.append(str(caught.value))
+
+    net, _ = trained(checkpoint=folder, checkpoint_seconds=0, callbacks=[At(9, another)])
+    message = "another training is keeping its checkpoints in it: wait for it, or name another folder"
+    assert refusals == 2 * [f"{folder}: {message}"]
+    assert bits(net) == bits(expected)
+    again, _ = trained(checkpoint=folder, resume=True, callbacks=[At(9, list)])
+    assert bits(again) == bits(expected)
+
+
+@pytest.mark.parametrize("folder", ["checkpoint", "runs/1/checkpoint"])
+def test_a_training_that_keeps_nothing_leaves_no_folder(tmp_path, folder):
+    with pytest.raises(Crash):
+        trained(checkpoint=tmp_path / folder, callbacks=[At(2, crash)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").touch()
+    net = small(seed=5)
+    before = bits(net)
+    with pytest.raises(cf.FileError) as caught:
+        trained(net=net, checkpoint=tmp_path / "file")
+    assert str(caught.value) == f"{tmp_path / 'file'}: is no folder: name another folder"
+    with pytest.raises(cf.FileError) as caught:
+        trained(net=net, checkpoint=tmp_path / "file" / "checkpoint")
+    assert str(caught.value) == (
+        f"{tmp_path / 'file' / 'checkpoint'}: the checkpoint cannot be written: Not a directory; there was "
+        f"none before"
+    )
+    assert bits(net) == before
+
+
+@needs_locks
+def test_a_file_system_without_locks_is_borne(tmp_path, monkeypatch):
+    def no_locks(handle, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    net, _ = trained(checkpoint=tmp_path)
+    assert bits(net) == bits(trained()[0])
+
+
+def test_a_system_without_locks_is_borne(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    net, _ = trained(checkpoint=tmp_path)
+    assert bits(net) == bits(trained()[0])
+
+
+@needs_locks
+def test_a_process_that_outlives_the_training_it_was_forked_from_holds_no_lock(tmp_path):
+    script = f"""
+import os
+from pathlib import Path
+from closedform.writing import locked
+
+folder, (end, begin) = Path({str(tmp_path)!r}), os.pipe()
+training = os.fork()
+if not training:
+    os.close(begin)
+    with locked(folder, "held"):
+        if not os.fork():
+            os.read(end, 1)  # until the test is over
+        os._exit(0)
+os.waitpid(training, 0)
+with locked(folder, "held"):
+    print("free")
+"""
+    assert printed(script) == "free\n"
+
+
+# ---- other trainings
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from closedform.errors import FileError
@@ -19,6 +19,8 @@ PathLike = str | os.PathLike[str]
 
 # as mkstemp makes the names that are given it
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+
+_locks: set[int] = set()  # the open folders that this process holds a lock on
 
 
 def write_file(
@@ -112,14 +114,92 @@ def remove_leftovers(folder: Path, is_wanted: Callable[[str], object]) -> None:
                 path.unlink()
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those that it is to lie in, so that they outlast a loss of power."""
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder, and those that it is to lie in, so that they outlast a loss of power.
+
+    Returns
+    -------
+    list of Path
+        Those that were missing, the innermost first.
+    """
     if folder.is_dir():
-        return
+        return []
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
         _flush_folder(place.parent)
+    return missing
+
+
+@contextmanager
+def locked(folder: Path, refusal: str) -> Iterator[None]:
+    """While it is entered, nobody else may enter it with this folder, here or in another process.
+
+    A process that is forked meanwhile has no part in that.  On Windows, and on file systems without locks,
+    everybody may enter.
+
+    Parameters
+    ----------
+    folder
+        It is there.
+    refusal
+        What to say where somebody else is in it.
+
+    Raises
+    ------
+    FileError
+        Where somebody else is in it, and where it cannot be opened.
+    """
+    handle = _lock(folder, refusal)
+    try:
+        yield
+    finally:
+        _unlock(handle)
+
+
+def _lock(folder: Path, refusal: str) -> int | None:
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, PermissionError):  # one may write into a folder that one may not list
+        return None
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written: {reason(error)}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_alone = os.path.samestat(os.fstat(handle), os.stat(folder))
+    except (BlockingIOError, FileNotFoundError):  # whoever was in it may have taken it away
+        is_alone = False
+    except OSError:  # a file system without locks
+        is_alone = True
+    if not is_alone:
+        os.close(handle)
+        raise FileError(refusal)
+    _locks.add(handle)
+    return handle
+
+
+def _unlock(handle: int | None) -> None:
+    if handle is None or handle not in _locks:
+        return
+    import fcntl
+
+    _locks.discard(handle)
+    with suppress(OSError):  # a process that was forked just now may have it open for a moment
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
+def _after_fork() -> None:
+    """Close what was locked by the process that this one was forked from: it would hold the lock as well."""
+    for handle in _locks:
+        os.close(handle)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from closedform.errors import CheckpointWarning, FileError, SettingError
 from closedform.training.history import History
+from closedform.writing import locked, make_folder
 
 if TYPE_CHECKING:
     from closedform.training.checkpoint import Checkpoint
@@ -53,6 +55,34 @@ class Keeper:
     settings: dict[str, Any]
     last: Path | None = None
     _written: float = 0.0
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While it is entered, no other training may keep its checkpoints in the folder.
+
+        A folder that is missing is made, and taken away again where nothing was written into it.
+
+        Raises
+        ------
+        FileError
+            Where another training is in it, and where it cannot be made.
+        """
+        from closedform.training.checkpoint import unwritten
+
+        try:
+            missing = make_folder(self.folder)
+        except FileExistsError:
+            raise FileError(f"{self.folder}: is no folder: name another folder") from None
+        except (OSError, ValueError) as error:
+            raise unwritten(self.folder, error, None) from None
+        refusal = "another training is keeping its checkpoints in it: wait for it, or name another folder"
+        with locked(self.folder, f"{self.folder}: {refusal}"):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # one of them holds something
+                    for folder in missing:
+                        folder.rmdir()
 
     def begin(self, training: Training) -> None:
         """Take the training to where the newest checkpoint left it, if there is one and that is wanted.

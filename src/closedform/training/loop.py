@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +115,18 @@ class Training:
             made them.
         Interrupted
             Where it was interrupted, and what was done is saved.
+        FileError
+            Where a checkpoint cannot be read or written, or another training keeps its own in the folder.
         """
+        with nullcontext() if self.keeper is None else self.keeper.alone():
+            if self.keeper is not None:
+                self.keeper.begin(self)
+            if not self.course.is_finished:
+                self._train()
+        return self.course.history
+
+    def _train(self) -> None:
         course = self.course
-        if self.keeper is not None:
-            self.keeper.begin(self)
-        if course.is_finished:
-            return course.history
         with self.interrupts, self.progress:
             self._call("on_train_begin")
             # an epoch that was stopped in its middle is brought to its end
@@ -130,7 +137,6 @@ class Training:
             course.is_finished = True
             self._save()
             self._leave_if_wanted(is_saved=True)
-        return course.history
 
     def _epoch(self) -> None:
         task, course, clock = self.task, self.course, self.task.clock
