@@ -16,6 +16,7 @@ import closedform as cf
 from closedform.engine.session import Job
 from closedform.errors import CheckpointWarning
 from closedform.random import permutation
+from closedform.training.keeper import Keeper
 
 X, Y = digits_like(11, count=50)
 VALIDATION = digits_like(12, count=20)
@@ -396,6 +397,129 @@ def test_another_training_does_not_go_on_from_it(tmp_path, more, difference):
         f"{tmp_path / '000001.safetensors'}: the training that is to go on had {difference}: give the same, "
         f"or begin anew in another folder"
     )
+
+
+STOPPING = {"monitor": "loss", "patience": 2, "restore_best_weights": True}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "difference"),
+    [
+        (
+            [cf.EarlyStopping(**STOPPING)],
+            [cf.EarlyStopping(**STOPPING | {"patience": 5})],
+            "EarlyStopping's patience = 2, now it is 5",
+        ),
+        (
+            [cf.EarlyStopping(**STOPPING)],
+            [cf.EarlyStopping(**STOPPING | {"restore_best_weights": False})],
+            "EarlyStopping's restore_best_weights = True, now it is False",
+        ),
+        (
+            [cf.EarlyStopping(**STOPPING)],
+            [cf.EarlyStopping(**STOPPING, mode="max")],
+            "EarlyStopping's mode = 'min', now it is 'max'",
+        ),
+        (
+            [cf.EarlyStopping(**STOPPING)],
+            [cf.EarlyStopping(**STOPPING, baseline=0.5)],
+            "EarlyStopping's baseline = None, now it is 0.5",
+        ),
+        (
+            [cf.EarlyStopping(**STOPPING)],
+            [cf.EarlyStopping(**STOPPING, start_from_epoch=3)],
+            "EarlyStopping's start_from_epoch = 0, now it is 3",
+        ),
+        (
+            [cf.TerminateOnNaN(), cf.ReduceLROnPlateau(factor=0.5)],
+            [cf.TerminateOnNaN(), cf.ReduceLROnPlateau(factor=0.25)],
+            "ReduceLROnPlateau's factor = 0.5, now it is 0.25",
+        ),
+        (
+            [cf.ReduceLROnPlateau()],
+            [cf.ReduceLROnPlateau(patience=3)],
+            "ReduceLROnPlateau's patience = 10, now it is 3",
+        ),
+        (
+            [cf.ReduceLROnPlateau()],
+            [cf.ReduceLROnPlateau(min_delta=0)],
+            "ReduceLROnPlateau's min_delta = 0.0001, now it is 0.0",
+        ),
+        (
+            [cf.ReduceLROnPlateau()],
+            [cf.ReduceLROnPlateau(cooldown=1)],
+            "ReduceLROnPlateau's cooldown = 0, now it is 1",
+        ),
+        (
+            [cf.ReduceLROnPlateau()],
+            [cf.ReduceLROnPlateau(min_lr=1e-5)],
+            "ReduceLROnPlateau's min_lr = 0.0, now it is 1e-05",
+        ),
+        (
+            [cf.ReduceLROnPlateau()],
+            [cf.ReduceLROnPlateau("loss")],
+            "ReduceLROnPlateau's monitor = 'val_loss', now it is 'loss'",
+        ),
+    ],
+)
+def test_a_training_does_not_go_on_with_other_settings_of_a_callback(tmp_path, before, now, difference):
+    trained(epochs=1, schedule=None, checkpoint=tmp_path, callbacks=before)
+    with pytest.raises(cf.SettingError) as caught:
+        trained(epochs=2, schedule=None, checkpoint=tmp_path, resume=True, callbacks=now)
+    assert str(caught.value) == (
+        f"{tmp_path / '000001.safetensors'}: the training that is to go on had {difference}: give the same, "
+        f"or begin anew in another folder"
+    )
+
+
+class Sized(cf.Callback):
+    """One of somebody's own, with settings."""
+
+    def __init__(self, sizes):
+        self.sizes = sizes
+
+    def settings(self):
+        return {"sizes": self.sizes}
+
+
+def test_ones_own_callbacks_may_say_what_decides(tmp_path):
+    trained(epochs=1, schedule=None, checkpoint=tmp_path, callbacks=[Sized((3, np.float32(0.5)))])
+    trained(epochs=2, schedule=None, checkpoint=tmp_path, resume=True, callbacks=[Sized((3, 0.5))])
+    with pytest.raises(
+        cf.SettingError, match=r"had Sized's sizes = \[3, 0\.5\], now it is \[4, 0\.5\]: give"
+    ):
+        trained(epochs=3, schedule=None, checkpoint=tmp_path, resume=True, callbacks=[Sized([4, 0.5])])
+
+
+def test_what_callbacks_print_and_where_they_write_may_be_another(tmp_path):
+    def writing(name, **more):
+        return [
+            cf.EarlyStopping("loss", patience=9, **more),
+            cf.ModelCheckpoint(tmp_path / f"{name}.safetensors", **more),
+            cf.CSVLogger(tmp_path / f"{name}.csv"),
+        ]
+
+    trained(epochs=1, schedule=None, checkpoint=tmp_path / "c", callbacks=writing("a"))
+    more = writing("b", verbose=0, mode="min")
+    net, _ = trained(epochs=2, schedule=None, checkpoint=tmp_path / "c", resume=True, callbacks=more)
+    assert bits(net) == bits(trained(epochs=2, schedule=None)[0])
+
+
+def test_checkpoints_that_hold_no_settings_of_callbacks_go_on(tmp_path, monkeypatch):
+    """Those of earlier versions name the callbacks only."""
+    expected, _ = trained(schedule=None, callbacks=[cf.EarlyStopping(patience=9)])
+
+    def as_before(keeper, training):
+        keeper.settings.pop("callback_settings", None)
+        save(keeper, training)
+
+    save = Keeper.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "save", as_before)
+        trained(epochs=1, schedule=None, checkpoint=tmp_path, callbacks=[cf.EarlyStopping(patience=9)])
+    more = {"schedule": None, "resume": True, "callbacks": [cf.EarlyStopping(patience=9)]}
+    net, _ = trained(checkpoint=tmp_path, **more)
+    assert bits(net) == bits(expected)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -72,6 +72,10 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """A batch has ended; `logs` holds its loss."""
 
+    def settings(self) -> dict[str, Any]:
+        """What decides how the training goes, plain values by name: with others it does not go on."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain values and arrays by name."""
         return {}
@@ -140,6 +144,11 @@ class Monitor(Callback):
         """Whether a figure is better than another by more than `min_delta`."""
         gain = self.min_delta if self.monitor_op is operator.gt else -self.min_delta
         return self.monitor_op(value - gain, than)
+
+    def settings(self) -> dict[str, Any]:
+        """The figure that is followed, and what counts as better."""
+        mode = "max" if self.monitor_op is operator.gt else "min"
+        return {"monitor": self.monitor, "mode": mode, "min_delta": self.min_delta}
 
     def state(self) -> dict[str, Any]:
         """The best figure so far."""

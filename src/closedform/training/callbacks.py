@@ -109,6 +109,16 @@ class EarlyStopping(Monitor):
         self.best_epoch = epoch
         self.best_weights = self.model.parameters.memory.copy()
 
+    def settings(self) -> dict[str, Any]:
+        """All but what it prints."""
+        return {
+            **super().settings(),
+            "patience": self.patience,
+            "baseline": self.baseline,
+            "restore_best_weights": self.restore_best_weights,
+            "start_from_epoch": self.start_from_epoch,
+        }
+
     def state(self) -> dict[str, Any]:
         """The best figure and its parameters, and how long ago that was."""
         found: dict[str, Any] = {
@@ -178,6 +188,10 @@ class ModelCheckpoint(Monitor):
         self.model.save(place)
         if self.verbose:
             print(f"epoch {epoch + 1}: the model is saved in {place}")
+
+    def settings(self) -> dict[str, Any]:
+        """None: what is saved decides nothing."""
+        return {}
 
     def _unfilled(self, error: Exception, *figures: str) -> SettingError:
         return SettingError(
@@ -255,6 +269,16 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown_counter, self.wait = self.cooldown, 0
         if self.verbose:
             print(f"epoch {epoch + 1}: the learning rate is lowered to {self.model.learning_rate:g}")
+
+    def settings(self) -> dict[str, Any]:
+        """All but what it prints."""
+        return {
+            **super().settings(),
+            "factor": self.factor,
+            "patience": self.patience,
+            "cooldown": self.cooldown,
+            "min_lr": self.min_lr,
+        }
 
     def state(self) -> dict[str, Any]:
         """The best figure and how long ago that was."""

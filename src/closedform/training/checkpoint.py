@@ -253,6 +253,17 @@ def _array(entry: Mapping[str, Any]) -> Array:
 # ---- values
 
 
+def as_read(value: Any, place: str) -> Any:
+    """A plain value as it comes back from a file; `place` is its name in messages.
+
+    Raises
+    ------
+    SettingError
+        For a value that no file can hold.
+    """
+    return _decoded(json.loads(json.dumps(_encoded(value, place))))
+
+
 def _encoded(value: Any, place: str) -> Any:
     """A plain value as JSON has it, in which no number is infinite or nan."""
     if isinstance(value, np.generic):

@@ -187,6 +187,7 @@ class Fit:
             "standardization": None if standardization is None else standardization.to_dict(),
             "augment": None if self.augment is None else repr(self.augment),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
+            "callback_settings": [callback.settings() for callback in self.callbacks],
         }
         return Keeper(Path(self.checkpoint), float(self.checkpoint_seconds), bool(self.resume), settings)
 

@@ -26,6 +26,7 @@ Array = NDArray[Any]
 
 # what may be changed when a training goes on: the schedule as long as the past stays what it was
 _FREE = ("epochs", "schedule")
+_OF_CALLBACKS = "callback_settings"
 _CALLER = 5  # `Network.fit`'s, as `Keeper.begin` sees it
 
 
@@ -151,13 +152,11 @@ class Keeper:
         before = found.meta.get("settings")
         if not isinstance(before, Mapping):
             raise FileError(f"{found.path}: is no checkpoint of a training: name another folder")
-        for word in {**before, **self.settings}:
-            then, now = before.get(word), self.settings.get(word)
-            if then != now and word not in _FREE:
-                raise SettingError(
-                    f"{found.path}: the training that is to go on had {_difference(word, then, now)}: give "
-                    f"the same, or begin anew in another folder"
-                )
+        for difference in _differences(before, self.settings):
+            raise SettingError(
+                f"{found.path}: the training that is to go on had {difference}: give the same, or begin anew "
+                f"in another folder"
+            )
 
     def _other_rates(self, training: Training, found: Checkpoint) -> str:
         """What is said where the updates that were made had other learning rates than they have now."""
@@ -175,6 +174,25 @@ class Keeper:
             f"{begin}: {type(schedule).__name__} went over {epochs} epochs, now there are "
             f"{training.epochs}: let it begin anew for those that are added, with schedule={raised}"
         )
+
+
+def _differences(before: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    """In words, what must not differ and does."""
+    for word in {**before, **settings}:
+        if word not in (*_FREE, _OF_CALLBACKS) and before.get(word) != settings.get(word):
+            yield _difference(word, before.get(word), settings.get(word))
+    if _OF_CALLBACKS in before:  # earlier versions did not write them
+        yield from _differences_of_callbacks(before, settings)
+
+
+def _differences_of_callbacks(before: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    from closedform.training.checkpoint import as_read
+
+    given = as_read(settings[_OF_CALLBACKS], _OF_CALLBACKS)
+    for name, then, now in zip(settings["callbacks"], before[_OF_CALLBACKS], given, strict=True):
+        for word in {**then, **now}:
+            if then.get(word) != now.get(word):
+                yield _difference(f"{name}'s {word}", then.get(word), now.get(word))
 
 
 def _difference(word: str, then: Any, now: Any) -> str:
