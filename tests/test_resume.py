@@ -16,6 +16,7 @@ import closedform as cf
 from closedform.engine.session import Job
 from closedform.errors import CheckpointWarning
 from closedform.random import permutation
+from closedform.training.checkpoint import newest, write
 from closedform.training.keeper import Keeper
 
 X, Y = digits_like(11, count=50)
@@ -147,6 +148,54 @@ def test_a_second_interrupt_ends_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+class Clock:
+    """Shows what it is told."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def tick(self):
+        self.now += 1
+
+
+class Ticking(cf.Callback):
+    """A batch takes a second."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.clock.tick()
+
+
+def test_the_seconds_of_an_epoch_that_was_left_count(tmp_path, monkeypatch):
+    """Those before the last checkpoint and those after, not those in which nothing was trained."""
+    clock = Clock()
+    monkeypatch.setattr("closedform.training.loop.time", clock)
+    for batch in (9, 1):  # twice in the second epoch
+        callbacks = [Ticking(clock), At(batch, interrupt)]
+        with pytest.raises(KeyboardInterrupt):
+            trained(checkpoint=tmp_path, resume=True, callbacks=callbacks)
+        clock.now += 100
+    _, history = trained(checkpoint=tmp_path, resume=True, callbacks=[Ticking(clock), At(99, interrupt)])
+    assert history.seconds == [7, 7, 7, 7]
+
+
+def test_checkpoints_that_hold_no_seconds_of_their_epoch_go_on(tmp_path, monkeypatch):
+    """Those of earlier versions: what is left of the second epoch is four batches."""
+    clock = Clock()
+    monkeypatch.setattr("closedform.training.loop.time", clock)
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoint=tmp_path, callbacks=[Ticking(clock), At(9, interrupt)])
+    found = newest(tmp_path)
+    assert found.meta["history"].pop("unfinished") == 3
+    write(tmp_path, found.arrays, found.meta)
+    _, history = trained(checkpoint=tmp_path, resume=True, callbacks=[Ticking(clock), At(99, interrupt)])
+    assert history.seconds == [7, 4, 7, 7]
+
+
 def test_an_interrupt_without_checkpoints_is_pythons_own(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         trained(callbacks=[At(2, interrupt)])
@@ -202,8 +251,8 @@ def test_a_finished_training_is_not_trained_again(tmp_path):
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     expected, history = trained()
     trained(checkpoint=tmp_path)
-    newest = tmp_path / "000004.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-1])
+    damaged = tmp_path / "000004.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
     with pytest.warns(CheckpointWarning) as caught:
         net, found = trained(checkpoint=tmp_path, resume=True)
     assert [str(warning.message) for warning in caught] == [
@@ -236,9 +285,9 @@ def test_a_schedule_begins_anew_for_epochs_that_are_added(tmp_path, epochs):
     more = {} if epochs == 3 else {"callbacks": [At(99, interrupt)]}
     with pytest.raises(cf.SettingError) as caught:
         trained(epochs=5, checkpoint=tmp_path, resume=True, **more)
-    newest = max(tmp_path.iterdir())
+    last = max(tmp_path.iterdir())
     assert str(caught.value) == (
-        f"{newest}: the updates that were made had other learning rates: OneCycle went over 3 epochs, now "
+        f"{last}: the updates that were made had other learning rates: OneCycle went over 3 epochs, now "
         f"there are 5: let it begin anew for those that are added, with schedule=Restarts(schedule=OneCycle("
         f"warm_up=0.3, start=0.04, end=0.0001), milestones=(3,))"
     )

@@ -238,7 +238,11 @@ def _kept(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
             "is_stopped": course.is_stopped,
             "is_finished": course.is_finished,
         },
-        "history": {"figures": history.history, "seconds": history.seconds},
+        "history": {
+            "figures": history.history,
+            "seconds": history.seconds,
+            "unfinished": course.seconds,
+        },
         "callbacks": callbacks,
     }
 
@@ -267,6 +271,7 @@ def _restore(training: Training, found: Checkpoint) -> None:
     }
     seconds = [float(value) for value in meta["history"]["seconds"]]
     course.history = History(figures, list(range(len(seconds))), seconds)
+    course.seconds = float(meta["history"].get("unfinished", 0.0))  # earlier versions did not write it
     for number, (callback, values) in enumerate(zip(training.callbacks, meta["callbacks"], strict=True)):
         begin = f"callbacks.{number}."
         own = {name[len(begin) :]: array for name, array in found.arrays.items() if name.startswith(begin)}

@@ -41,6 +41,8 @@ class Course:
         How many examples of the next one.
     total, right
         The sum of their losses, and how many were classified right.
+    seconds
+        How long that took.
     history
         The figures of the epochs that are done.
     is_begun, is_in_batch
@@ -56,6 +58,7 @@ class Course:
     done: int = 0
     total: float = 0.0
     right: int = 0
+    seconds: float = 0.0
     is_begun: bool = False
     is_in_batch: bool = False
     is_stopped: bool = False
@@ -99,6 +102,7 @@ class Training:
         self.epochs, self.steps, self.progress = epochs, steps, progress
         self.callbacks, self.model, self.keeper = callbacks, model, keeper
         self.course = Course(History())
+        self.started = 0.0  # when the epoch would have begun, had it never been left
         self.count = len(task.examples)
         self.batches = -(-self.count // task.batch_size)
         self.interrupts = Interrupts(trainer.stop, is_wanted=keeper is not None)
@@ -140,7 +144,7 @@ class Training:
 
     def _epoch(self) -> None:
         task, course, clock = self.task, self.course, self.task.clock
-        started = time.perf_counter()
+        self.started = time.perf_counter() - course.seconds
         self.progress.begin_epoch(course.epoch, self.epochs, self.batches)
         if not course.is_begun:
             self._call("on_epoch_begin", course.epoch)
@@ -154,13 +158,13 @@ class Training:
         figures = self._figures()
         self._check_finite()
         clock.epochs += 1
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - self.started
         course.history.append(figures, seconds)
         self.progress.end_epoch(course.epoch, figures, seconds)
         self._synchronise()
         self._call("on_epoch_end", course.epoch, {**figures, "learning_rate": task.rates.last(clock.updates)})
         course.epoch += 1
-        course.done, course.total, course.right, course.is_begun = 0, 0.0, 0, False
+        course.done, course.total, course.right, course.seconds, course.is_begun = 0, 0.0, 0, 0.0, False
         course.is_stopped |= self._is_stopping()
         if course.epoch < self.epochs and not course.is_stopped:
             self._save()
@@ -254,6 +258,8 @@ class Training:
 
     def _save(self) -> None:
         if self.keeper is not None:
+            if self.course.is_begun:
+                self.course.seconds = time.perf_counter() - self.started
             self.keeper.save(self)
 
     # ---- what is lost
