@@ -9,6 +9,7 @@ from processes import printed
 
 import closedform as cf
 from closedform.random import permutation
+from closedform.training.progress import Table, in_column
 
 
 def torch_fit(torch, model, x, y, optimizer, *, epochs, batch_size, seed):
@@ -133,6 +134,43 @@ def test_progress_is_written_as_plain_lines(monkeypatch):
     assert lines[1] == "-----  ----------  --------------  ----------  --------------  -------"
     assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
     assert {len(line) for line in lines} == {len(lines[0])}
+
+
+def test_a_figure_too_long_for_its_column_has_an_exponent():
+    written = io.StringIO()
+    table = Table(written)
+    for epoch, (loss, other, seconds) in enumerate(
+        [
+            (99999.99994, 0.5, 9999.99),
+            (186368294004624334432239616.0, 123456789.0, 10000.4),
+            (1e300, -186368294004624334432239616.0, 0.0),
+            (float("inf"), float("nan"), 0.0),
+        ]
+    ):
+        table.end_epoch(epoch, {"loss": loss, "val_loss": other}, seconds)
+    assert written.getvalue().splitlines() == [
+        "epoch  train loss  valid loss  seconds",
+        "-----  ----------  ----------  -------",
+        "    1  99999.9999      0.5000  9999.99",
+        "    2    1.86e+26    1.23e+08    10000",
+        "    3   1.00e+300   -1.86e+26     0.00",
+        "    4         inf         nan     0.00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (999.9999, "999.9999"),
+        (1234.5678, "1.23e+03"),
+        (186368294004624334432239616.0, "1.86e+26"),
+        (-186368294004624334432239616.0, "-1.9e+26"),
+        (1.86e300, "1.9e+300"),
+        (-1.86e300, "-2e+300"),
+    ],
+)
+def test_a_narrow_column_takes_fewer_digits(value, expected):
+    assert in_column(value, 8) == expected.rjust(8)
 
 
 def test_a_second_fit_goes_on_with_another_order_and_other_masks():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -57,8 +57,8 @@ class Table(Progress):
             self.write("  ".join(titles))
             self.write("  ".join("-" * len(title) for title in titles))
         cells = [str(epoch + 1).rjust(5)]
-        cells += [f"{figures[key]:.4f}".rjust(len(self.titles[key])) for key in self.keys]
-        cells.append(f"{seconds:.2f}".rjust(7))
+        cells += [in_column(figures[key], len(self.titles[key])) for key in self.keys]
+        cells.append(in_column(seconds, 7, (".2f", ".0f")))
         self.write("  ".join(cells))
 
     def write(self, line: str) -> None:
@@ -104,11 +104,17 @@ class Bar(Table):
 
     def batch(self, loss: float, batches: int = 1) -> None:
         """Move the bar."""
-        self.bar.update(self.task, advance=batches, loss=f"{loss:.4f}")
+        self.bar.update(self.task, advance=batches, loss=in_column(loss, 8).strip())
 
     def write(self, line: str) -> None:
         """Print one line above the bar."""
         self.console.print(line, markup=False, soft_wrap=True)
+
+
+def in_column(value: float, width: int, forms: Sequence[str] = (".4f", ".2e", ".1e", ".0e")) -> str:
+    """A number in the first of the forms in which it fits into a column, or else in the last one."""
+    texts = [f"{value:{form}}" for form in forms]
+    return next((text for text in texts if len(text) <= width), texts[-1]).rjust(width)
 
 
 def progress(verbose: int, stream: TextIO | None = None) -> Progress:
