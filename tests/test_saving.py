@@ -12,6 +12,7 @@ from networks import EPSILON, digits_like, small
 from processes import printed
 
 import closedform as cf
+from closedform.writing import remove_leftovers, write_file
 
 
 def test_a_model_comes_back_bit_for_bit(tmp_path):
@@ -71,6 +72,62 @@ def test_saving_replaces_a_model_and_makes_folders(tmp_path):
     small(seed=1).save(path)
     small(seed=2).save(str(path))
     assert cf.load(path).parameters["0.weight"].tobytes() == small(seed=2).parameters["0.weight"].tobytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
+def test_saving_keeps_the_permissions_of_what_it_replaces(tmp_path, mode):
+    path = tmp_path / "m.safetensors"
+    small(seed=1).save(path)
+    path.chmod(mode)
+    small(seed=2).save(path)
+    assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_a_new_file_has_the_permissions_that_the_process_gives(tmp_path):
+    before = os.umask(0o027)
+    try:
+        small().save(tmp_path / "m.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m.safetensors").stat().st_mode & 0o777 == 0o640
+
+
+LONG_NAMES = ["x" * 248, "x" * 255, "ö" * 127, "x" + "ö" * 127, "😀" * 63]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=len)
+def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path, name):
+    small(seed=1).save(tmp_path / name)
+    small(seed=2).save(tmp_path / name)
+    assert cf.load(tmp_path / name).seed == 2
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(cf.FileError) as caught:
+        small().save(tmp_path / (256 * "x"))
+    assert str(caught.value) == f"{tmp_path / (256 * 'x')}: cannot be written: File name too long"
+
+
+class Killed(BaseException):
+    """As if the process had ended."""
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", *LONG_NAMES], ids=len)
+def test_what_killed_writers_left_beside_a_file_is_found(tmp_path, monkeypatch, name):
+    def killed(source, target):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        patch.setattr(os, "unlink", lambda path: None)
+        with pytest.raises(Killed):
+            write_file(tmp_path / name, b"half")
+    write_file(tmp_path / name, b"whole")
+    write_file(tmp_path / f"other {name}"[:60], b"")
+    (tmp_path / ".other.abcdefgh").touch()
+    assert len(list(tmp_path.iterdir())) == 4
+    remove_leftovers(tmp_path, {name}.__contains__)
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"other {name}"[:60], ".other.abcdefgh"}
 
 
 def test_saving_follows_a_link(tmp_path):

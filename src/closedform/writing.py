@@ -19,6 +19,8 @@ PathLike = str | os.PathLike[str]
 
 # as mkstemp makes the names that are given it
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+_ADDED = len("..") + 8
+_LONGEST = 255  # bytes that a name may have
 
 _locks: set[int] = set()  # the open folders that this process holds a lock on
 
@@ -86,17 +88,22 @@ def _printed_to(found: os.stat_result) -> int | None:
 
 
 def replace_file(place: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write a regular file beside its place, in parts, and move it there once it is safely on disk."""
+    """Write a regular file beside its place, in parts, and move it there once it is safely on disk.
+
+    What is there gives it its permissions.
+    """
     import tempfile
 
-    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    found = _status(place)
+    mode = 0o666 & ~_umask() if found is None else stat.S_IMODE(found.st_mode)
+    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{_shortened(place.name)}.")
     try:
         with os.fdopen(handle, "wb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, mode)
         os.replace(temporary, place)
     except BaseException:
         with suppress(OSError):  # what went wrong first is what to tell
@@ -107,11 +114,18 @@ def replace_file(place: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 def remove_leftovers(folder: Path, is_wanted: Callable[[str], object]) -> None:
     """Remove what killed writers left beside the files of these names; no other writer may be at work."""
-    for path in folder.iterdir():
+    paths = list(folder.iterdir())
+    long = {_shortened(path.name) for path in paths if is_wanted(path.name)}
+    for path in paths:
         found = _TEMPORARY.fullmatch(path.name)
-        if found is not None and is_wanted(found[1]):
+        if found is not None and (found[1] in long or is_wanted(found[1])):
             with suppress(OSError):  # the next time tries again
                 path.unlink()
+
+
+def _shortened(name: str) -> str:
+    """As much of a name as leaves room for what a temporary one adds to it."""
+    return os.fsencode(name)[: _LONGEST - _ADDED].decode(errors="ignore")
 
 
 def make_folder(folder: Path) -> list[Path]:
