@@ -447,10 +447,15 @@ class Network:
         DataError
             Where the loss or a parameter becomes infinite or no number, with the step and the layer.
         FileError
-            Where a checkpoint cannot be read or written.
+            Where a checkpoint cannot be read or written, and where another training keeps its own there.
         KeyboardInterrupt
             With `checkpoint`, the first interrupt drops the step that is under way and saves before it is
             raised; a second one ends at once.
+
+        Warns
+        -----
+        closedform.errors.CheckpointWarning
+            Where the newest checkpoint is damaged and the one before it is used.
         """
         from closedform.training.fitting import Fit
 

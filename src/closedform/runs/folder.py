@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from closedform.errors import FileError
-from closedform.writing import reason, remove_leftovers, write_file
+from closedform.writing import locked, reason, remove_leftovers, write_file
 
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint"
@@ -213,26 +212,11 @@ class RunFolder:
         FileError
             Where another is there.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows has none
-            yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FileError(
-                    f"{self.path}: another training is running in it: wait for it, or {_OTHER}"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+        refusal = f"{self.path}: another training is running in it: wait for it, or {_OTHER}"
+        with locked(self.path, refusal):
             remove_leftovers(self.path, _WRITTEN.__contains__)
             self.settle()
             yield
-        finally:
-            os.close(handle)
 
 
 def fresh_folder(name: str) -> RunFolder:
