@@ -187,6 +187,9 @@ def bombs():
         found[f"zeros{ending}"] = {f"zeros{ending}": bomb(ending, b"", b"\0")}
         for name, content in (("none", b""), ("byte", b"1")):
             found[f"streams-{name}{ending}"] = {f"train.csv{ending}": PACKERS[ending](content) * 50_000}
+    for name, parts in hidden_tables().items():
+        data = b"".join(bomb(".xz", b"", unit, size) for unit, size in parts)
+        found[f"csv-hidden-{name}"] = {"train.csv.xz": data}
     above, below = (npy_header("|u1", (6, size // 6, 1)) for size in (ZEROS, BELOW))
     deflated = {"method": zipfile.ZIP_DEFLATED, "level": 1}
     member = {"y_train.npy": npy_bytes(labels(6))}
@@ -205,9 +208,27 @@ def bombs():
     return found
 
 
-def bomb(ending, head, unit):
-    """A file of a head and, in 72 compressed streams, 72 MiB of one unit repeated."""
-    return PACKERS[ending](head) + PACKERS[ending](unit * ((1 << 20) // len(unit))) * (ZEROS >> 20)
+def hidden_tables():
+    """Tables below the limits on text, as pieces: a unit, and how many MiB of it follow each other."""
+    row, spaced, short = b"%d" + b",0" * 784 + b"\n", b"1" + b", 0" * 784 + b"\n", b"1,0\n"
+    first, digits, word = row % 0, row % 1, b"a" + row[2:]
+    real = digits.replace(b"0", b".5", 1)
+    return {
+        "digits": [(first, 1), (digits, 60)],
+        "both": [(first, 1), (digits, 44), (spaced, 15)],
+        "real": [(first, 1), (real, 15)],
+        "turned": [(first, 1), (digits, 19), (real, 1)],
+        "turned-late": [(first, 1), (digits, 60), (real, 1)],
+        "words": [(word, 15)],
+        "quotes": [(first, 1), (digits.replace(b"0", b'"0"'), 14)],
+        "lines": [(b"\n", 60), (first, 1)],
+        "rows": [(b"0,0\n", 1), (short, 60)],
+    }
+
+
+def bomb(ending, head, unit, size=ZEROS >> 20):
+    """A file of a head and, in a compressed stream for each of so many MiB, one unit repeated."""
+    return PACKERS[ending](head) + PACKERS[ending](unit * ((1 << 20) // len(unit))) * size
 
 
 FILES = {"idx": idx_files, "cifar": cifar_files, "npz": npz_files, "csv": csv_files}

@@ -22,7 +22,7 @@ def test_a_damaged_file_is_one_plain_error_soon_and_in_little_memory(reader, tmp
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["wrong"] == []
-    assert found["cases"] == (35 if reader == "bombs" else CASES)
+    assert found["cases"] == (44 if reader == "bombs" else CASES)
     assert found["refused"] > found["reads"] // 2
     assert found["slowest"][0] < SECONDS, found["slowest"]
     assert found["excess"][0] < MEMORY, found["excess"]

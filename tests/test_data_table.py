@@ -1,6 +1,5 @@
 """Tables of pixels: where the label stands, what the numbers become, and which line is wrong."""
 
-import lzma
 import random
 
 import numpy as np
@@ -344,14 +343,37 @@ def test_too_many_labels_and_too_long_a_line_are_refused(tmp_path):
     assert_message(lambda: load_data(path), DataError, f"{path}: line 2 is longer than 2,097,152 bytes")
 
 
-def test_a_table_that_unpacks_to_too_much_is_refused(tmp_path):
-    path = tmp_path / "some.csv.xz"
-    data = lzma.compress(b"0,2,3,4,5\n" * 500_000)
-    path.write_bytes(data)
+@pytest.mark.parametrize("word", ["{}", "class {}"])
+def test_black_and_white_images_may_be_packed_tightly(tmp_path, word):
+    x = np.zeros((4000, 28, 28), np.uint8)
+    for k in range(4000):
+        x[k, 4 + k % 3 : 24, 4 + k % 7 : 22 - k % 5] = 1
+    rows = [[word.format(k % 3), *image] for k, image in enumerate(x.reshape(4000, -1).tolist())]
+    text = csv_text(rows).encode()
+    path = file(tmp_path, text, ending=".gz")
+    assert len(text) > 80 * path.stat().st_size
+    np.testing.assert_array_equal(load_data(path).x_train, x[:, None])
+
+
+TOO_MUCH = [
+    ("some.csv.xz", b"0,2,3,4,5\n", "46,346,872 bytes or more of numbers", "unxz"),
+    (
+        "some.csv.gz",
+        b"a" + 100 * b",0" + b"\n",
+        "17,036,276 bytes or more of text that is not digits alone",
+        "gunzip",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "much", "command"), TOO_MUCH)
+def test_a_table_that_unpacks_to_too_much_is_refused(tmp_path, name, row, much, command):
+    path = tmp_path / name
+    pack = PACKERS[path.suffix]
+    path.write_bytes(pack(row) + pack(row * ((1 << 20) // len(row))) * 24)
     assert_message(
         lambda: load_data(path),
         DataError,
-        f"{path}: {len(data):,} compressed bytes would unpack to 4,456,448 or more, which no images "
-        f"do: unpack it "
-        f"first if it is to be trusted",
+        f"{path}: {path.stat().st_size:,} compressed bytes become {much}, as tables of images "
+        f"rarely do: unpack it first if it is to be trusted, {command} {name}",
     )

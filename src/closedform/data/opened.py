@@ -2,7 +2,8 @@
 
 A compressed file can unpack to a thousand times its size and more.  What is unpacked is therefore counted
 against what the file's header promises, and against two limits that no honest set of images reaches: 200
-times the stored bytes, and 64 MiB where that is less.  What would be large for the file is counted before
+times the stored bytes, and 64 MiB where that is less; tables of numbers, which take longer to read than to
+unpack, have narrower ones besides, in `rows`.  What would be large for the file is counted before
 any of it is kept.
 """
 
@@ -167,15 +168,15 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(len(_XZ))
 
 
-def allowed(size: int, stored: int, where: str, always: int = _ALWAYS, ratio: int = _RATIO) -> None:
+def allowed(size: int, stored: int, where: str) -> None:
     """Refuse what unpacks to more than honest data do.
 
     Raises
     ------
     DataError
-        Above `always` bytes, 64 MiB, that are more than `ratio` times the stored ones, 200.
+        Above 64 MiB that are more than 200 times the stored bytes.
     """
-    if size > max(always, ratio * stored):
+    if size > max(_ALWAYS, _RATIO * stored):
         raise DataError(
             f"{where}: {stored:,} compressed bytes would unpack to {size:,} or more, which no images do: "
             f"unpack it first if it is to be trusted"

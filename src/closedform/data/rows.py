@@ -6,13 +6,14 @@ import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, compress, cycle
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedform.data.labels import LARGEST_LABEL
-from closedform.data.opened import Source, allowed
+from closedform.data.opened import Source
 from closedform.data.zipped import shown
 from closedform.errors import DataError
 
@@ -20,7 +21,11 @@ Array = NDArray[Any]
 
 _BLOCK = 1 << 18  # what is made of it stays in the processor's cache
 _LONGEST_LINE = 2 << 20
-_ALWAYS_TEXT, _RATIO_TEXT = 4 << 20, 32  # reading text takes longer than unpacking it
+_TEXT = 64 << 20, 200  # so many bytes may be unpacked from any file, or so many times its size
+_SLOW_TEXT = 16 << 20, 100  # of them, with other characters than digits; reading takes 0.05 s a MiB
+_NUMBERS = 40 << 20, 64  # bytes of memory that the pixels and rows take
+_ROW = 100  # bytes that a row takes besides its pixels, for its label and name
+_COMMANDS = {"gzip": "gunzip", "xz": "unxz"}
 _LARGEST_BYTE = 255
 _MOST_DIGITS = 9
 _COMMA, _NEWLINE, _ZERO, _NINE = b",\n09"
@@ -66,15 +71,57 @@ class Labels:
         self.rows.append(np.array([self.positions[text] for text in texts], np.int64)[inverse])
 
 
+class Limits:
+    """What a compressed table has come to, against what those of images come to."""
+
+    def __init__(self, source: Source):
+        self.source = source
+        self._slow = self._rows = self._pixels = 0
+        self._bytes_each = 1
+
+    def unpacked(self, size: int) -> None:
+        """There are so many bytes of text.
+
+        Raises
+        ------
+        DataError
+            For more than tables have; so do the other methods.
+        """
+        self._check(size, _TEXT, "text")
+
+    def slow(self, size: int) -> None:
+        """So many more bytes of text have other characters than digits and separators."""
+        self._slow += size
+        self._check(self._slow, _SLOW_TEXT, "text that is not digits alone")
+
+    def kept(self, pixels: Array) -> None:
+        """More images are kept, of shape (rows, pixels)."""
+        self._rows += len(pixels)
+        self._pixels += pixels.size
+        self._bytes_each = max(self._bytes_each, pixels.itemsize)
+        self._check(self._bytes_each * self._pixels + _ROW * self._rows, _NUMBERS, "numbers")
+
+    def _check(self, size: int, limit: tuple[int, int], what: str) -> None:
+        source, (always, ratio) = self.source, limit
+        if source.compression and size > max(always, ratio * source.stored):
+            raise DataError(
+                f"{source.path}: {source.stored:,} compressed bytes become {size:,} bytes or more of {what}, "
+                f"as tables of images rarely do: unpack it first if it is to be trusted, "
+                f"{_COMMANDS[source.compression]} {source.path.name}"
+            )
+
+
 class Block:
     """Some whole lines of a table."""
 
     def __init__(self, source: Source, text: bytes, first_line: int, columns: Columns):
         self.source, self.first_line, self.columns = source, first_line, columns
+        self.is_slow = False
         self._all = text
         self.text = text
         if text.startswith(b"\n") or b"\n\n" in text or b" \n" in text:
             self.text = b"".join(line + b"\n" for line in text.split(b"\n") if line.strip())
+            self.is_slow = True
 
     def line_of(self, row: int) -> int:
         """The number of a row's line in the file, from 1."""
@@ -90,6 +137,7 @@ class Block:
             return np.empty((0, len(self.columns.pixels)), np.uint8)
         numbers = self._digits()
         if numbers is None:
+            self.is_slow = True
             return self._fields(labels)
         if self.columns.label is not None:
             labels.add_numbers(numbers[:, self.columns.label], self.line_of)
@@ -140,16 +188,12 @@ class Block:
         fields = self._quoted() if b'"' in self.text else self._split()
         count, label = self.columns.count, self.columns.label
         if label is not None:
-            labels.add([field.strip() for field in fields[label::count]], self.line_of)
-            for row, name in enumerate(fields[label::count]):
-                if not name.strip():
-                    raise self.wrong(row, f"its label, in column {label + 1}, is empty")
-        if label is not None or len(self.columns.pixels) < count:
-            kept = set(self.columns.pixels)
-            pixels = [text for place, text in enumerate(fields) if place % count in kept]
-        else:
-            pixels = fields
-        return self._numbers(pixels)
+            names = [field.strip() for field in fields[label::count]]
+            if "" in names:
+                raise self.wrong(names.index(""), f"its label, in column {label + 1}, is empty")
+            labels.add(names, self.line_of)
+        kept = set(self.columns.pixels)
+        return self._numbers(list(compress(fields, cycle([column in kept for column in range(count)]))))
 
     def _split(self) -> list[str]:
         separator = self.columns.separator
@@ -159,15 +203,26 @@ class Block:
         return self._decoded()[:-1].replace("\n", separator).split(separator)
 
     def _quoted(self) -> list[str]:
-        fields: list[str] = []
-        for row, line in enumerate(self._decoded()[:-1].split("\n")):
-            found = parsed(line, self.columns.separator)
-            if found is None:
-                raise self.wrong(row, "has a quotation mark that is not closed, or stands inside a field")
-            if len(found) != self.columns.count:
-                raise self._ragged(row, len(found))
-            fields += found
-        return fields
+        lines = self._decoded()[:-1].split("\n")
+        try:
+            rows = list(csv.reader(lines, delimiter=self.columns.separator, strict=True))
+        except csv.Error:
+            rows = []
+        if len(rows) != len(lines) or any(len(row) != self.columns.count for row in rows):
+            raise self._no_row(lines)
+        return list(chain.from_iterable(rows))
+
+    def _no_row(self, lines: list[str]) -> DataError:
+        """What is wrong with the first line that is no row by itself."""
+        rows = (parsed(line, self.columns.separator) for line in lines)
+        row, found = next(
+            (row, found)
+            for row, found in enumerate(rows)
+            if found is None or len(found) != self.columns.count
+        )
+        if found is None:
+            return self.wrong(row, "has a quotation mark that is not closed, or stands inside a field")
+        return self._ragged(row, len(found))
 
     def _decoded(self) -> str:
         try:
@@ -179,12 +234,7 @@ class Block:
     def _numbers(self, texts: list[str]) -> Array:
         width = len(self.columns.pixels)
         try:
-            if b"_" in self.text and "_" in "".join(texts):  # Python reads 1_000 as a number
-                raise ValueError
-            try:
-                numbers: Array = np.array(list(map(int, texts)), np.int64)
-            except (ValueError, OverflowError):
-                numbers = np.array(list(map(float, texts)), np.float64)
+            numbers = self._values(texts)
         except ValueError:
             raise self._no_number(texts) from None
         numbers = numbers.reshape(-1, width)
@@ -198,6 +248,16 @@ class Block:
                 f"float32; leave the row out or replace the number",
             )
         return pixels
+
+    def _values(self, texts: list[str]) -> Array:
+        """The texts as numbers, int64 where all are whole; a ValueError where one is none."""
+        distinct = set(texts)
+        if b"_" in self.text and any("_" in text for text in distinct):  # Python reads 1_000 as a number
+            raise ValueError
+        try:
+            return _each(texts, distinct, int, np.int64)
+        except (ValueError, OverflowError):
+            return _each(texts, distinct, float, np.float64)
 
     def _no_number(self, texts: list[str]) -> DataError:
         width = len(self.columns.pixels)
@@ -214,6 +274,14 @@ def _gaps(ends: NDArray[Any]) -> NDArray[Any]:
     gaps[1:] -= ends[:-1]
     gaps[:1] += 1
     return gaps
+
+
+def _each(texts: list[str], distinct: set[str], kind: Callable[[str], float], dtype: Any) -> Array:
+    """What `kind` makes of each text; where they are few, each different one is read once."""
+    if 2 * len(distinct) > len(texts):
+        return np.fromiter(map(kind, texts), dtype, len(texts))
+    values = {text: kind(text) for text in distinct}
+    return np.fromiter(map(values.__getitem__, texts), dtype, len(texts))
 
 
 def _smallest(numbers: Array) -> Array:
@@ -240,7 +308,7 @@ def parsed(line: str, separator: str) -> list[str] | None:
         return None
 
 
-def blocks(source: Source) -> Iterator[tuple[int, bytes]]:
+def blocks(source: Source, limits: Limits) -> Iterator[tuple[int, bytes]]:
     """A text's whole lines, about a quarter of a megabyte at a time, each with the number of its first line.
 
     Every line ends with one newline; a mark at the beginning is left out.
@@ -253,8 +321,7 @@ def blocks(source: Source) -> Iterator[tuple[int, bytes]]:
     line, rest, total = 1, b"", 0
     for piece in source.pieces():
         total += len(piece)
-        if source.compression:
-            allowed(total, source.stored, str(source.path), _ALWAYS_TEXT, _RATIO_TEXT)
+        limits.unpacked(total)
         rest += piece if total > len(piece) else piece.removeprefix(_MARK)
         if len(rest) < _BLOCK:
             continue

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from closedform.data.dataset import DataSet, Inputs
 from closedform.data.labels import LARGEST_LABEL, Part, data_set
 from closedform.data.opened import Source, opened
-from closedform.data.rows import Block, Columns, Labels, blocks, check_label_count, is_number, parsed
+from closedform.data.rows import Block, Columns, Labels, Limits, blocks, check_label_count, is_number, parsed
 from closedform.data.zipped import shown
 from closedform.errors import DataError
 
@@ -147,32 +147,34 @@ def _csv(folder: Path, word: str) -> Path | None:
 def _read(path: Path, wanted: _Wanted, needs_labels: bool) -> _Table:
     source = opened(path)
     columns: Columns | None = None
-    labels, parts = Labels(), []
-    for line, text in blocks(source):
+    labels, limits, parts = Labels(), Limits(source), []
+    for line, text in blocks(source, limits):
         if columns is None:
             skipped, first = _first_row(text)
             if first is None:
+                limits.slow(len(text))
                 continue
             columns = _columns(source, line + skipped, first, wanted, needs_labels)
             if columns.has_header:
                 head, text = _after_line(text, skipped + 1)
                 line += head
-        parts.append(Block(source, text, line, columns).read(labels))
+        block = Block(source, text, line, columns)
+        parts.append(block.read(labels))
+        limits.kept(parts[-1])
+        limits.slow(len(text) * block.is_slow)
         check_label_count(labels, source)
     if columns is None or not sum(map(len, parts)):
         raise DataError(f"{path}: holds no rows of numbers")
-    height, width, channels = wanted.shape(len(columns.pixels)) or (0, 0, 0)
-    x = _together(parts).reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    x = _together(parts, wanted.shape(len(columns.pixels)) or (0, 0, 0))
     rows = np.concatenate(labels.rows) if columns.label is not None else None
-    return _Table(path, np.ascontiguousarray(x), labels, rows)
+    return _Table(path, x, labels, rows)
 
 
 def _first_row(text: bytes) -> tuple[int, bytes | None]:
     """How many empty lines come first, and the line after them."""
-    for number, line in enumerate(text.split(b"\n")):
-        if line.strip():
-            return number, line
-    return 0, None
+    skipped = text[: len(text) - len(text.lstrip())].count(b"\n")
+    first = text.split(b"\n", skipped + 1)[skipped]
+    return skipped, first if first.strip() else None
 
 
 def _after_line(text: bytes, count: int) -> tuple[int, bytes]:
@@ -221,15 +223,17 @@ def _first_label(where: str, used: list[int], wanted: _Wanted, needs_labels: boo
     return None
 
 
-def _together(parts: list[Array]) -> Array:
+def _together(parts: list[Array], shape: tuple[int, int, int]) -> Array:
+    """Rows as images (N, C, H, W), of a height, a width and channels."""
+    height, width, channels = shape
     dtype = np.float32 if any(part.dtype == np.float32 for part in parts) else np.uint8
-    table = np.empty((sum(map(len, parts)), parts[0].shape[1]), dtype)
-    end = len(table)
+    images = np.empty((sum(map(len, parts)), channels, height, width), dtype)
+    end = len(images)
     while parts:  # each is let go once it is copied
-        part = parts.pop()
-        table[end - len(part) : end] = part
+        part = parts.pop().reshape(-1, height, width, channels)
+        images[end - len(part) : end] = part.transpose(0, 3, 1, 2)
         end -= len(part)
-    return table
+    return images
 
 
 def _classes(table: _Table) -> tuple[tuple[str, ...] | None, NDArray[np.int64]]:
