@@ -42,6 +42,47 @@ def test_the_label_may_stand_in_any_column_that_is_named_so(tmp_path, word):
     np.testing.assert_array_equal(data.x_train, shifted)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        ["label", *range(25)],
+        ["label", *range(1, 26)],
+        ["y", *range(25)],
+        range(26),
+        ["", *range(26)],
+        ["", "label", *range(25)],
+        ["", "class", *range(100, 125)],
+    ],
+)
+def test_a_header_may_number_its_columns(tmp_path, header):
+    header = list(map(str, header))
+    table = np.column_stack([np.arange(6), TABLE]) if header[0] == "" else TABLE
+    data = load_data(file(tmp_path, csv_text(table, header)))
+    np.testing.assert_array_equal(data.x_train, X[:, None])
+    np.testing.assert_array_equal(data.y_train, Y)
+
+
+def test_a_numbered_column_of_labels_may_stand_last(tmp_path):
+    table = np.column_stack([TABLE[:, 1:], Y])
+    data = load_data(file(tmp_path, csv_text(table, [*map(str, range(25)), "target"])))
+    np.testing.assert_array_equal(data.x_train, X[:, None])
+    np.testing.assert_array_equal(data.y_train, Y)
+
+
+@pytest.mark.parametrize("word", ["y", "label", "class", "target"])
+def test_a_word_for_labels_before_an_images_numbers_is_its_class(tmp_path, word):
+    rows = [[(word, "n", "o")[row[0]], *row[1:]] for row in TABLE.tolist()]
+    data = load_data(file(tmp_path, csv_text(rows)))
+    assert data.classes == tuple(sorted((word, "n", "o")))
+    np.testing.assert_array_equal(data.y_train, [data.classes.index(row[0]) for row in rows])
+    np.testing.assert_array_equal(data.x_train, X[:, None])
+
+
+def test_two_counting_numbers_are_an_image(tmp_path):
+    data = load_data(file(tmp_path, "0,1\n1,2\n"))
+    np.testing.assert_array_equal(data.x_train.ravel(), [1, 2])
+
+
 @pytest.mark.parametrize("word", ["", "id", "Index"])
 def test_a_column_of_row_numbers_is_left_out(tmp_path, word):
     table = np.column_stack([np.arange(6), TABLE])

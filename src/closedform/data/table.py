@@ -1,8 +1,12 @@
 """Tables of pixels, CSV: a row for each image, its numbers and its label.
 
 The label's column is named label, class, target or y, and is the first where none is.  Columns named id or
-index, or not named at all, are left out.  Between numbers stand commas, semicolons or tabs.  The numbers of a
-pixel with several channels stand side by side: a row is an image of shape (H, W, C), row by row.
+index, or not named at all, are left out.  The first row is a header where it holds no numbers, or one of
+the label's names among other words, or among the columns' numbers, 0, 1, 2, ... or 1, 2, 3, ...; otherwise
+such a name is an image's label.  A first row of nothing but 0, 1, 2, ..., three or more, is a header too,
+as pandas writes it for columns without names.  Between numbers stand commas, semicolons or tabs.  The
+numbers of a pixel with several channels stand side by side: a row is an image of shape (H, W, C), row by
+row.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ Size = tuple[int, int] | None
 
 _LABEL_WORDS = ("label", "class", "target", "y")
 _OTHER_WORDS = ("", "id", "index", "unnamed: 0")
+_FEWEST_NUMBERED = 3
 _CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 _ENDINGS = (".csv", ".csv.gz", ".csv.xz")
 
@@ -198,15 +203,32 @@ def _columns(source: Source, line: int, first: bytes, wanted: _Wanted, needs_lab
             f"commas, semicolons or tabs between them"
         )
     names = [name.strip().lower() for name in fields]
-    numeric = [is_number(name) for name in names]
-    word = next((word for word in _LABEL_WORDS if word in names), None)
-    has_header = word is not None or not any(numeric[1:])
+    has_header = _is_header(names)
+    word = next((word for word in _LABEL_WORDS if has_header and word in names), None)
     used = [k for k, name in enumerate(names) if not has_header or name not in _OTHER_WORDS]
     label = names.index(word) if word is not None else _first_label(where, used, wanted, needs_labels)
     pixels = tuple(k for k in used if k != label)
     if wanted.shape(len(pixels)) is None:
         raise DataError(f"{where}: {wanted.misfit(len(pixels))}")
     return Columns(len(fields), pixels, label, separator, has_header)
+
+
+def _is_header(names: list[str]) -> bool:
+    """Whether a first row, in small letters, is the columns' names rather than an image and its label."""
+    word = next((name for name in names if name in _LABEL_WORDS), None)
+    if word is not None:
+        others = names.copy()
+        others.remove(word)
+        return not all(map(is_number, others)) or _count_up(others, (0, 1))
+    if not any(map(is_number, names[1:])):
+        return True
+    columns = [name for name in names if name not in _OTHER_WORDS]
+    return len(columns) >= _FEWEST_NUMBERED and _count_up(columns, (0,))
+
+
+def _count_up(texts: list[str], starts: tuple[int, ...]) -> bool:
+    """Whether texts are the whole numbers in turn, from one of the starts on."""
+    return any(texts == [str(start + place) for place in range(len(texts))] for start in starts)
 
 
 def _first_label(where: str, used: list[int], wanted: _Wanted, needs_labels: bool) -> int | None:
