@@ -198,6 +198,22 @@ def test_both_tables_of_a_folder_have_one_type(tmp_path, train, test, dtype):
     np.testing.assert_array_equal(data.x_test[0].ravel(), np.array(test.split(), "f4"))
 
 
+def test_a_label_of_digits_is_its_number_whatever_stands_beside_it(tmp_path):
+    rows = ["a,1.5,1,1,1", *["01,1,2,3,4"] * 60_000, *["2,1,2,3,4"] * 60_000, "02,1,2,3,4", "00,1,2,3,4.5"]
+    data = load_data(file(tmp_path, "\n".join(rows)))
+    assert data.classes == ("0", "1", "2", "a")
+    np.testing.assert_array_equal(np.bincount(data.y_train), [1, 60_000, 60_001, 1])
+
+
+def test_both_tables_of_a_folder_call_a_label_the_same(tmp_path):
+    file(tmp_path, "label,a,b,c,d\n01,1,2,3,4\n0x,1,2,3,4\n", "train.csv")
+    file(tmp_path, "label,a,b,c,d\n01,1,2,3,4\n", "test.csv")
+    data = load_data(tmp_path)
+    assert data.classes == ("0x", "1")
+    np.testing.assert_array_equal(data.y_train, [1, 0])
+    np.testing.assert_array_equal(data.y_test, [1])
+
+
 def test_a_table_without_labels_is_not_tested_on_but_predicted(tmp_path):
     file(tmp_path, csv_text(TABLE, ["label", *NAMES]), "train.csv")
     path = file(tmp_path, csv_text(TABLE[:, 1:], NAMES), "test.csv")

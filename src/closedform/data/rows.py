@@ -45,7 +45,10 @@ class Columns:
 
 @dataclass
 class Labels:
-    """The labels' texts, each once with the line where it was first seen, and each row's position in them."""
+    """The labels' texts, each once with the line where it was first seen, and each row's position in them.
+
+    Digits are the number that they write: 01 and 1 are one label, 1.
+    """
 
     lines: dict[str, int] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
@@ -53,12 +56,13 @@ class Labels:
 
     def add(self, texts: list[str], line_of: Callable[[int], int]) -> None:
         """The labels of some rows in turn; `line_of` gives a row's line."""
-        positions = self.positions
+        positions, labels = self.positions, {text: _label(text) for text in set(texts)}
         for row, text in enumerate(texts):
-            if text not in positions:
-                positions[text] = len(positions)
-                self.lines[text] = line_of(row)
-        self.rows.append(np.array([positions[text] for text in texts], np.int64))
+            label = labels[text]
+            if label not in positions:
+                positions[label] = len(positions)
+                self.lines[label] = line_of(row)
+        self.rows.append(np.array([positions[labels[text]] for text in texts], np.int64))
 
     def add_numbers(self, numbers: NDArray[np.int32], line_of: Callable[[int], int]) -> None:
         """The same of whole numbers."""
@@ -69,6 +73,10 @@ class Labels:
                 self.positions[text] = len(self.positions)
                 self.lines[text] = line_of(int(row))
         self.rows.append(np.array([self.positions[text] for text in texts], np.int64)[inverse])
+
+
+def _label(text: str) -> str:
+    return text.lstrip("0") or "0" if text.isascii() and text.isdigit() else text
 
 
 class Limits:

@@ -6,7 +6,7 @@ the label's names among other words, or among the columns' numbers, 0, 1, 2, ...
 such a name is an image's label.  A first row of nothing but 0, 1, 2, ..., three or more, is a header too,
 as pandas writes it for columns without names.  Between numbers stand commas, semicolons or tabs.  The
 numbers of a pixel with several channels stand side by side: a row is an image of shape (H, W, C), row by
-row.
+row.  A label of digits is the number that they write: 01 is 1.
 """
 
 from __future__ import annotations
