@@ -3,8 +3,10 @@
 import csv
 import io
 import os
+import struct
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +169,43 @@ def test_grey_images_have_one_channel_and_colours_three(tmp_path):
 def test_every_mode_of_png_is_read_and_transparency_lies_on_white(tmp_path, mode, value, settings, expected):
     put(tmp_path, "a.png", value, mode=mode, **settings)
     assert pixels(tmp_path / "a.png")[0, :, 1, 1].tolist() == expected
+
+
+def png(depth, colour, row, transparent):
+    """A PNG file of two pixels, with the sample or samples that are transparent."""
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", 2, 1, depth, colour, 0, 0, 0)),
+        (b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)),
+        (b"IDAT", zlib.compress(b"\0" + row)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "transparent", "expected"),
+    [
+        (1, 0, b"\x40", [0], [[255, 255], [0, 255]]),
+        (2, 0, b"\x60", [1], [[255, 170], [0, 255]]),
+        (2, 0, b"\x60", [2], [[85, 255], [255, 0]]),
+        (2, 0, b"\x60", [0xFFFD], [[255, 170], [0, 255]]),  # the bits that count are the lowest
+        (4, 0, b"\x58", [5], [[255, 136], [0, 255]]),
+        (4, 0, b"\x58", [85], [[255, 136], [0, 255]]),
+        (8, 0, b"\x55\x58", [5], [[85, 88], [255, 255]]),
+        (8, 0, b"\x55\x58", [85], [[255, 88], [0, 255]]),
+        (16, 0, b"\x03\xe8\x03\xe9", [1000], [[255, 4], [0, 255]]),
+        (16, 2, bytes(range(12)), [1, 515, 1029], [[2, 8], [255, 255]]),
+    ],
+)
+def test_what_is_transparent_is_told_before_greys_are_scaled(
+    tmp_path, depth, colour, row, transparent, expected
+):
+    put_bytes(tmp_path, "a.png", png(depth, colour, row, transparent))
+    on_white, alpha = (pixels(tmp_path, mode=mode)[0] for mode in ("grayscale", "rgba"))
+    assert [on_white[0, 0].tolist(), alpha[3, 0].tolist()] == expected
 
 
 def test_alpha_is_kept_where_it_is_wanted(tmp_path):

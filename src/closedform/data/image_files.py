@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import zlib
 from dataclasses import dataclass
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -17,6 +18,9 @@ KINDS = "PNG, JPEG, BMP, GIF, WebP, PPM, PGM and PBM"
 
 _LARGEST = 1 << 28
 _PNG = b"\x89PNG\r\n\x1a\n"
+_GREY_FACTORS = {b"\2\0": 85, b"\4\0": 17}  # from a grey of 2 or 4 bits to a byte
+_COLOUR_16 = b"\x10\2"
+_LARGEST_BYTE = 255
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _MOST_SCANS = 100  # of a progressive JPEG; ten are usual, and each goes over the whole image
 _ORIENTATION = 0x0112
@@ -155,7 +159,7 @@ def _no_image(data: bytes) -> str:
 
 def _png(data: bytes) -> Encoded:
     """Keep a PNG's chunks that are critical, and the one of transparency."""
-    kept, exif, place = [_PNG], b"", len(_PNG)
+    kept, exif, form, place = [_PNG], b"", b"", len(_PNG)
     while True:
         if place + 12 > len(data):
             raise UnreadableError("is cut short")
@@ -169,11 +173,31 @@ def _png(data: bytes) -> Encoded:
             raise UnreadableError("is damaged")
         if name == b"eXIf":
             exif = data[place + 8 : end - 4]
-        elif name[:1].isupper() or name == b"tRNS":
+        elif name == b"tRNS":
+            kept.append(_transparency(data[place:end], form))
+        elif name[:1].isupper():
             kept.append(data[place:end])
+        if name == b"IHDR":
+            form = data[place + 16 : place + 18]
         if name == b"IEND":
             return Encoded("PNG", b"".join(kept), len(data), exif)
         place = end
+
+
+def _transparency(chunk: bytes, form: bytes) -> bytes:
+    """A PNG's chunk of transparency as Pillow takes it, from its bits a sample and kind of colour.
+
+    Pillow scales greys of 2 and 4 bits to bytes, and the one that is transparent has to be scaled with them.
+    Of colours of 16 bits it keeps the higher bytes, by which the transparent one cannot be told.
+    """
+    if form == _COLOUR_16:
+        return b""
+    factor = _GREY_FACTORS.get(form)
+    if factor is None or len(chunk) != 14:
+        return chunk
+    grey = int.from_bytes(chunk[8:10], "big") % (_LARGEST_BYTE // factor + 1)
+    content = b"tRNS" + (factor * grey).to_bytes(2, "big")
+    return chunk[:4] + content + zlib.crc32(content).to_bytes(4, "big")
 
 
 def _is_profile(first: bytes) -> bool:

@@ -112,7 +112,8 @@ def read_pixels(path: str, form: Form, room: Room) -> Array:
 
     The first image of an animation is taken.  The middle of the largest part that has the wanted proportions
     is scaled, bilinear and with antialiasing.  Transparent parts lie on white, unless there is an alpha
-    channel to hold them.  16 bits a sample become 8 by scaling.
+    channel to hold them.  16 bits a sample become 8 by scaling; of colours the higher byte is taken, and one
+    colour that a PNG of 16 bits declares transparent is not.
 
     Returns
     -------

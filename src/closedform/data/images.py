@@ -55,8 +55,8 @@ def read_image_folder(
 
     An image is turned as its EXIF tag says; of an animation the first image is taken.  16 bits a sample are
     scaled to 8.  The middle of an image, of the largest part that has the wanted proportions, is scaled to
-    the wanted size, bilinear and with antialiasing.  What is transparent lies on white.  Colour profiles are
-    not applied.
+    the wanted size, bilinear and with antialiasing.  What is transparent lies on white, but for the one
+    colour that a PNG of 16 bits a sample may declare so.  Colour profiles are not applied.
 
     Parameters
     ----------
