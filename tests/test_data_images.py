@@ -355,16 +355,28 @@ def test_one_percent_of_broken_images_is_left_out_and_named(tmp_path):
         (b"GIF89a\x01\0", "is damaged"),
         (
             b"P5 60000 60000 255\n" + bytes(80),
-            "declares 3,600,000,000 pixels, too many for a file of 99 bytes: make the image smaller, or "
-            "save it as a JPEG that is not progressive",
+            "is damaged: it declares 3,600,000,000 pixels, more than 99 bytes can hold",
         ),
         (
             b"P5 9000 9000 255\n" + bytes(80),
-            "declares 9,000 × 9,000 pixels, too many for a file of 97 bytes: make the image smaller, or "
-            "save it as a JPEG that is not progressive",
+            "is damaged: it declares 9,000 × 9,000 pixels, more than 97 bytes can hold",
+        ),
+        (
+            b"BM" + struct.pack("<3I3i2H6I", 57, 0, 54, 40, 20_000, 9000, 1, 24, *bytes(6)) + bytes(3),
+            "is damaged: it declares 180,000,000 pixels, more than 57 bytes can hold",
+        ),
+        (
+            b"GIF89a"
+            + struct.pack("<2H3B", 9000, 9000, 0x80, 0, 0)
+            + bytes(6)
+            + b","
+            + struct.pack("<4HB", 0, 0, 9000, 9000, 0)
+            + bytes(12)
+            + b";",
+            "is damaged: it declares 9,000 × 9,000 pixels, more than 42 bytes can hold",
         ),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_each_broken_file_has_a_sentence(tmp_path, data, sentence):
     put_bytes(two(tmp_path), "cat/x.png", data)

@@ -32,6 +32,8 @@ _BAND = 1 << 20  # pixels that are converted at once
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _SLOW_BYTES = 24  # a pixel where Pillow decodes in Python: a bound for the time rather than for the memory
 _WEBP_BYTES = 16  # a pixel: two canvases of the decoder, a copy, and the image
+_MOST_PIXELS = {"BMP": 128, "GIF": 4096, "PNG": 8 * 1032, "PPM": 8}  # that a byte of a file can stand for
+_BILLIONS = 1 << 31
 _WHITE = 255
 
 
@@ -135,7 +137,7 @@ def read_pixels(path: str, form: Form, room: Room) -> Array:
     image.draft("L" if mode == "L" else None, (2 * width, 2 * height))
     need = _memory(encoded, image)
     if need > _allowed(encoded):
-        raise UnreadableError(_too_large(_sides(declared), encoded))
+        raise UnreadableError(_sides_too_large(declared, encoded))
     with room.taken(need):
         _load(image)
         fitted = _fitted(image, width, height, mode)
@@ -152,12 +154,13 @@ def _opened(encoded: Encoded) -> Image:
     if encoded.kind == "WEBP":
         size = webp_size(encoded.data)
         if size and _WEBP_BYTES * size[0] * size[1] > _allowed(encoded):
-            raise UnreadableError(_too_large(_sides(size), encoded))
+            raise UnreadableError(_sides_too_large(size, encoded))
     try:
         image = Image.open(io.BytesIO(encoded.data), formats=(encoded.kind,))
     except Image.DecompressionBombError as error:
-        count = re.search(r"(\d+) pixels", str(error))
-        raise UnreadableError(_too_large(f"{int(count[1]):,}" if count else "billions of", encoded)) from None
+        found = re.search(r"(\d+) pixels", str(error))
+        count = int(found[1]) if found else _BILLIONS
+        raise UnreadableError(_too_large(f"{count:,}" if found else "billions of", count, encoded)) from None
     except Exception as error:  # Pillow lets out whatever a damaged file makes its parsers raise
         raise UnreadableError(_damage(error)) from None
     if image.mode == "F":
@@ -199,15 +202,19 @@ def _allowed(encoded: Encoded) -> int:
     return _ROOM + 3 * encoded.size
 
 
-def _too_large(declared: str, encoded: Encoded) -> str:
+def _too_large(declared: str, count: int, encoded: Encoded) -> str:
+    most = _MOST_PIXELS.get(encoded.kind)
+    if most is not None and count > most * encoded.size:
+        return f"is damaged: it declares {declared} pixels, more than {encoded.size:,} bytes can hold"
     return (
         f"declares {declared} pixels, too many for a file of {encoded.size:,} bytes: make the image smaller, "
         f"or save it as a JPEG that is not progressive"
     )
 
 
-def _sides(size: tuple[int, int]) -> str:
-    return f"{size[0]:,} × {size[1]:,}"
+def _sides_too_large(size: tuple[int, int], encoded: Encoded) -> str:
+    width, height = size
+    return _too_large(f"{width:,} × {height:,}", width * height, encoded)
 
 
 def _turn(encoded: Encoded, image: Image) -> int:
