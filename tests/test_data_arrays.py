@@ -151,12 +151,25 @@ WRONG = [
         "rename them, as in "
         "numpy.savez('data.npz', x_train=..., y_train=...)",
     ),
-    bad("no-labels", {"x_train": X, "y": Y}, DataError, "has no y_train; it holds x_train, y"),
+    bad(
+        "no-labels",
+        {"x_train": X, "y": Y},
+        DataError,
+        "has no y_train; it holds x_train, y: name them as in numpy.savez('data.npz', x_train=..., "
+        "y_train=...)",
+    ),
+    bad(
+        "large-letter",
+        {"X": X, "y": Y},
+        DataError,
+        "has no x; it holds X, y: name them as in numpy.savez('data.npz', x=..., y=...)",
+    ),
     bad(
         "no-images-to-test-on",
         {"x": X, "y": Y, "y_test": Y},
         DataError,
-        "has no x_test; it holds x, y, y_test",
+        "has no x_test; it holds x, y, y_test: name them as in numpy.savez('data.npz', x_train=..., "
+        "y_train=..., x_test=..., y_test=...)",
     ),
     bad(
         "objects",
@@ -235,6 +248,13 @@ WRONG = [
         {"x": X, "y": Y * 0},
         DataError,
         "y: every label is 0: training needs images of at least two classes",
+    ),
+    bad(
+        "other-size",
+        {"x": X, "y": Y, "x_test": X[:, :4], "y_test": Y},
+        DataError,
+        "x_test: images to test on must be as those to train on, 1 × 5 × 5 (channels × height × width), got "
+        "1 × 4 × 5",
     ),
     bad(
         "other-classes",
@@ -376,7 +396,11 @@ def test_a_member_whose_name_leads_out_of_the_folder_is_no_array_of_the_set(tmp_
     path = tmp_path / "inside" / "data.npz"
     path.parent.mkdir()
     path.write_bytes(zip_bytes({"../x.npy": npy_bytes(X), "y.npy": npy_bytes(Y)}))
-    assert_message(lambda: load_data(path), DataError, f"{path}: has no x; it holds ../x, y")
+    assert_message(
+        lambda: load_data(path),
+        DataError,
+        f"{path}: has no x; it holds ../x, y: name them as in numpy.savez('data.npz', x=..., y=...)",
+    )
     assert [found.name for found in tmp_path.iterdir()] == ["inside"]
 
 

@@ -257,7 +257,7 @@ WRONG = [
         "other-size",
         {"t10k-images-idx3-ubyte": idx_bytes(images(3, 4, 4))},
         DataError,
-        "{}/t10k-labels-idx1-ubyte: images to test on must be as those to train on, 1 × 5 × 5 "
+        "{}/t10k-images-idx3-ubyte: images to test on must be as those to train on, 1 × 5 × 5 "
         "(channels × height "
         "× width), got 1 × 4 × 4",
     ),

@@ -315,7 +315,8 @@ WRONG = [
         "no-square",
         "0,1,2\n",
         DataError,
-        "line 1: 2 pixels are no square: pass image_size=(height, width), and color_mode='rgb' for colour",
+        "line 1: 2 pixels are no square: pass image_size=(height, width), and color_mode='rgb' for colour, "
+        "or the command's options --image-size and --color-mode",
     ),
     bad(
         "no-label",

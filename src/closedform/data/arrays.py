@@ -71,7 +71,11 @@ class _NpzFile:
         if len(missing) == 2:
             return None
         if missing:
-            raise DataError(f"{self.path}: has no {missing[0]}; {self.held()}")
+            names = (x, y) if x != "x_test" else ("x_train", "y_train", x, y)
+            raise DataError(
+                f"{self.path}: has no {missing[0]}; {self.held()}: name them as in "
+                f"numpy.savez('data.npz', {', '.join(f'{name}=...' for name in names)})"
+            )
         images, labels = self.header(x), self.header(y)
         image_shape(images.shape, self.where(x))
         if labels.shape:
@@ -161,7 +165,7 @@ def read_npz(path: Path, source: str) -> DataSet:
     file.archive.check([npy.member for _, _, pair in pairs for npy in pair])
     labels = [as_labels(file.array(pair[1]), file.where(y)) for _, y, pair in pairs]
     parts = [
-        Part(as_images(file.array(pair[0]), file.where(x)), classes, file.where(y))
+        Part(as_images(file.array(pair[0]), file.where(x)), classes, file.where(x), file.where(y))
         for (x, y, pair), classes in zip(pairs, labels, strict=True)
     ]
     return data_set("npz", source, parts[0], parts[1] if len(parts) > 1 else None)

@@ -192,7 +192,7 @@ def _together(parts: list[tuple[Array, Array]], paths: list[Path]) -> Part:
     """Parts one after the other; one large file stays mapped, several are read into one array."""
     where = str(paths[0].parent if len(paths) > 1 else paths[0])
     if len(parts) == 1 and isinstance(parts[0][0], np.memmap):
-        return Part(*parts[0], where)
+        return Part(*parts[0], where, where)
     y = np.concatenate([labels for _, labels in parts])
     x = np.empty((len(y), 3, 32, 32), np.uint8)
     end = len(y)
@@ -200,7 +200,7 @@ def _together(parts: list[tuple[Array, Array]], paths: list[Path]) -> Part:
         images, _ = parts.pop()
         x[end - len(images) : end] = images
         end -= len(images)
-    return Part(x, y, where)
+    return Part(x, y, where, where)
 
 
 def _class_names(folder: Path, layout: Layout) -> tuple[str, ...]:

@@ -148,9 +148,9 @@ def _fit(images: IdxFile, labels: IdxFile) -> None:
 
 
 def _part(images: IdxFile, labels: IdxFile) -> Part:
-    where = str(labels.source.path)
-    y = as_labels(labels.array(), where)
-    return Part(as_images(images.array(), str(images.source.path)), y, where)
+    where_images, where_labels = str(images.source.path), str(labels.source.path)
+    y = as_labels(labels.array(), where_labels)
+    return Part(as_images(images.array(), where_images), y, where_images, where_labels)
 
 
 def _pairs(path: Path) -> list[tuple[Path, Path]]:

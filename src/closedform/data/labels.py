@@ -20,11 +20,12 @@ LARGEST_LABEL = 65_535
 
 @dataclass(frozen=True)
 class Part:
-    """Images and labels to train on, or to test on; `where` names the place of the labels in messages."""
+    """Images and labels to train on, or to test on, and the places of both as messages name them."""
 
     x: Array
     y: Array
-    where: str
+    where_images: str
+    where_labels: str
 
 
 def as_labels(array: Array, where: str, unit: str = "label") -> NDArray[np.int64]:
@@ -89,7 +90,7 @@ def data_set(
     if len(present) == 1:
         name = classes[present[0]] if classes else present[0]
         raise DataError(
-            f"{train.where}: every label is {name}: training needs images of at least two classes"
+            f"{train.where_labels}: every label is {name}: training needs images of at least two classes"
         )
     if classes is None:
         if present[0] > 0:
@@ -97,7 +98,7 @@ def data_set(
                 "subtract 1" if present[0] == 1 else "numpy.unique(y, return_inverse=True)[1] numbers them so"
             )
             raise DataError(
-                f"{train.where}: labels begin at {present[0]}: {mend}, class numbers count from 0"
+                f"{train.where_labels}: labels begin at {present[0]}: {mend}, class numbers count from 0"
             )
         classes = tuple(map(str, range(len(counts))))
     x_train, x_test = train.x, None
@@ -121,12 +122,12 @@ def _check_test(train: Part, test: Part, present: NDArray[np.int64], classes: tu
     strange = np.setdiff1d(test.y, present)
     if len(strange):
         raise DataError(
-            f"{test.where}: has images of class {_class_name(int(strange[0]), classes)}, of which the "
-            f"training set has none ({train.where}): leave them out, or train on such images too"
+            f"{test.where_labels}: has images of class {_class_name(int(strange[0]), classes)}, of which the "
+            f"training set has none ({train.where_labels}): leave them out, or train on such images too"
         )
     if test.x.shape[1:] != train.x.shape[1:]:
         raise DataError(
-            f"{test.where}: images to test on must be as those to train on, "
+            f"{test.where_images}: images to test on must be as those to train on, "
             f"{sizes(train.x.shape[1:])} (channels × height × width), got {sizes(test.x.shape[1:])}"
         )
 

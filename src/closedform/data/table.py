@@ -69,7 +69,8 @@ class _Wanted:
         """Why an image cannot have so many numbers."""
         if self.size is None and self.color_mode is None:
             mend = "pass image_size=(height, width), and color_mode='rgb' for colour"
-            return f"{numbers:,} pixels are no square: {mend}"
+            options = "the command's options --image-size and --color-mode"
+            return f"{numbers:,} pixels are no square: {mend}, or {options}"
         of = f" of {self.size[0]} × {self.size[1]}" if self.size else " that is square"
         colour = f" with color_mode={self.color_mode!r}" if self.color_mode else ""
         return f"{numbers:,} numbers are no image{of}{colour}"
@@ -90,7 +91,7 @@ def read_csv(path: Path, source: str, size: Size, color_mode: str | None) -> Dat
     """
     table = _read(path, _Wanted(size, color_mode), needs_labels=True)
     classes, y = _classes(table)
-    return data_set("CSV", source, Part(table.x, y, str(path)), None, classes)
+    return data_set("CSV", source, _part(table, y), None, classes)
 
 
 def read_csv_folder(folder: Path, source: str, size: Size, color_mode: str | None) -> DataSet:
@@ -107,7 +108,7 @@ def read_csv_folder(folder: Path, source: str, size: Size, color_mode: str | Non
         raise DataError(f"{folder}: holds no train.csv")
     train = _read(train_path, wanted, needs_labels=True)
     classes, y = _classes(train)
-    part = Part(train.x, y, str(train_path))
+    part = _part(train, y)
     test_path = _csv(folder, "test")
     if test_path is None:
         return data_set("CSV", source, part, None, classes)
@@ -115,7 +116,7 @@ def read_csv_folder(folder: Path, source: str, size: Size, color_mode: str | Non
     if test.rows is None:
         remark = f"{test_path.name}: has no labels, and is not tested on"
         return data_set("CSV", source, part, None, classes, (remark,))
-    tested = Part(test.x, _labels_as(test, classes), str(test_path))
+    tested = _part(test, _labels_as(test, classes))
     return data_set("CSV", source, part, tested, classes)
 
 
@@ -141,6 +142,10 @@ def csv_to_predict(folder: Path) -> Path:
     if found is None:
         raise DataError(f"{folder}: holds no test.csv and no train.csv")
     return found
+
+
+def _part(table: _Table, y: NDArray[np.int64]) -> Part:
+    return Part(table.x, y, str(table.path), str(table.path))
 
 
 def _csv(folder: Path, word: str) -> Path | None:
