@@ -216,6 +216,22 @@ def test_a_file_of_another_kind_is_refused_with_a_way_out(tmp_path, content, err
     assert_message(lambda: call(path), error, f"{path}: {message}")
 
 
+def test_a_set_is_told_in_two_lines(tmp_path):
+    place = tmp_path / "data.npz"
+    place.write_bytes(npz_bytes(x_train=X, y_train=Y, x_test=X[:3], y_test=Y[:3]))
+    assert repr(load_data(place)) == (
+        f"DataSet(npz, '{place}': 6 images to train on and 3 to test on, 1 × 5 × 5 uint8;\n"
+        f"    3 classes: 0, 1, 2)"
+    )
+    table = tmp_path / "train.csv"
+    table.write_text("".join(f"{k:02}x,.5,1,1,1\n" for k in range(99)) + "new\x07,1,1,1,1\n")
+    (tmp_path / "test.csv").write_text("a,b,c,d\n1,1,1,1\n")
+    assert repr(load_data(tmp_path)) == (
+        f"DataSet(CSV, '{tmp_path}': 100 images to train on, 1 × 2 × 2 float32, 1 left out;\n"
+        f"    100 classes: 00x, 01x, 02x, 03x, ..., new\\x07)"
+    )
+
+
 def test_one_image_is_nothing_to_train_on(tmp_path):
     path = image_folder(tmp_path) / "cat" / "0.png"
     assert_message(

@@ -7,7 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from closedform.data.opened import sizes
+from closedform.data.zipped import shown
+
 Array = NDArray[Any]
+
+_MOST_NAMES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,23 @@ class DataSet:
     left_out: tuple[str, ...] = ()
     names_train: tuple[str, ...] | None = None
     names_test: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        count = f"{len(self.x_train):,} images to train on"
+        if self.x_test is not None:
+            count += f" and {len(self.x_test):,} to test on"
+        left_out = f", {len(self.left_out):,} left out" if self.left_out else ""
+        return (
+            f"DataSet({self.kind}, {self.source!r}: {count}, {sizes(self.x_train.shape[1:])} "
+            f"{self.x_train.dtype}{left_out};\n    {self._class_names()})"
+        )
+
+    def _class_names(self) -> str:
+        """How many classes there are, and the names of the first ones and the last."""
+        names = [shown(name) for name in self.classes]
+        if len(names) > _MOST_NAMES:
+            names = [*names[: _MOST_NAMES - 2], "...", names[-1]]
+        return f"{len(self.classes):,} classes: {', '.join(names)}"
 
 
 @dataclass(frozen=True, eq=False)
