@@ -197,7 +197,8 @@ def test_a_reader_that_leaves_is_no_failure_to_talk_about(folder, command, unbuf
         check=False,
     )
     assert done.stdout.count("\n") == 1
-    assert done.stderr in ("1\n", "0\n")  # 0 where all was written before the reader left
+    # something was saved where the reader took its time; 0 where all was written before it left
+    assert re.fullmatch(r"(closedform: stopped, nobody reads what it prints; .+\n)?[01]\n", done.stderr)
     assert all(list(run.glob("checkpoint/*")) for run in Path("runs").glob("*"))  # no folder for nothing
 
 

@@ -8,6 +8,7 @@ import pytest
 from bad import assert_message, bad
 from data_files import PACKERS, images, labels, npy_bytes, npy_header, npz_bytes, zip_bytes
 
+from closedform.data.image_arrays import on_scale
 from closedform.data.recognise import load_data, read_inputs
 from closedform.errors import DataError
 
@@ -64,7 +65,7 @@ SCALES = [  # to train on, to test on, and the type of both
     ("large-to-test-on", (X // 2).astype("i2"), X.astype("i2") * 4, np.float32),
     ("whole", X, X.astype("f4"), np.uint8),
     ("whole-to-train-on", X.astype("f8"), X, np.uint8),
-    ("fractions", X, X / np.float32(255), np.float32),
+    ("bits", X / np.float32(255), X // 128, np.float32),
     ("negative", X.astype("f4") - 1, X, np.float32),
     ("floats", X / np.float32(255), X.astype("f4"), np.float32),
 ]
@@ -76,6 +77,44 @@ def test_both_parts_have_one_type_and_so_one_scale(tmp_path, x, x_test, dtype):
     assert (data.x_train.dtype, data.x_test.dtype) == (dtype, dtype)
     np.testing.assert_array_equal(data.x_train, x[:, None].astype("f4"))
     np.testing.assert_array_equal(data.x_test, x_test[:, None].astype("f4"))
+
+
+@pytest.mark.parametrize("bytes_first", [True, False])
+def test_bytes_beside_fractions_of_them_are_divided(tmp_path, bytes_first):
+    parts = [X, X / np.float32(255)]
+    x, x_test = parts if bytes_first else parts[::-1]
+    data = load_data(file(tmp_path, x_train=x, y_train=Y, x_test=x_test, y_test=Y))
+    assert (data.x_train.dtype, data.x_test.dtype) == (np.float32, np.float32)
+    np.testing.assert_array_equal(data.x_train, data.x_test)
+    np.testing.assert_array_equal(data.x_train, parts[1][:, None])
+
+
+def uint8(*values):
+    return np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+
+
+def float32(*values):
+    return np.array(values, np.float32).reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype", "largest", "expected"),
+    [
+        (uint8(0, 200), np.uint8, 255, uint8(0, 200)),
+        (float32(0, 200), np.uint8, 255, uint8(0, 200)),
+        (float32(0, 1), np.uint8, 255, float32(0, 1)),  # bytes that were divided
+        (float32(0, 0.5), np.uint8, 255, float32(0, 0.5)),
+        (float32(0, 300), np.uint8, 255, float32(0, 300)),
+        (float32(0, 300), np.float32, 1, float32(0, 300)),
+        (uint8(0, 51), np.float32, 1, float32(0, 51 / 255)),
+        (uint8(0, 1), np.float32, 1, float32(0, 1)),
+        (uint8(0, 200), np.float32, 1000, float32(0, 200)),
+    ],
+)
+def test_images_on_the_scale_of_others(given, dtype, largest, expected):
+    found = on_scale(given, np.dtype(dtype), largest)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_one_number_in_a_long_part_decides_the_type_of_both(tmp_path):

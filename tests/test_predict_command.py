@@ -63,6 +63,33 @@ def test_a_folder_of_tables_whose_images_are_not_square(folder, capsys):
     assert main(["evaluate", "run", "--data", "moved"]) == 0
 
 
+def save_levels(path, images):
+    """A table of images of 4×4, each of one level of grey, labelled by whether that is above 200."""
+    rows = [",".join(map(str, [int(level > 200), *[level] * 16])) for level in images]
+    Path(path).write_text("\n".join(rows) + "\n")
+
+
+def probabilities(capsys, *arguments):
+    code, output, errors = run(capsys, *arguments, "--format", "json")
+    assert (code, errors) == (0, "")
+    return [{each["class"]: each["probability"] for each in one["classes"]} for one in json.loads(output)]
+
+
+def test_what_else_is_in_a_file_does_not_matter(folder, capsys):
+    """Numbers up to 255 alone look like bytes, which a network that was trained on larger ones never saw."""
+    save_levels("levels.csv", [20 * k + 3 for k in range(51)] * 2)
+    assert main(["train", "--data", "levels.csv", "--epochs", "20", "--out", "run", "--no-pictures"]) == 0
+    save_levels("together.csv", [30, 250, 1000])
+    save_levels("alone.csv", [30, 250])
+    together = probabilities(capsys, "run", "together.csv", "--top", 2)
+    assert probabilities(capsys, "run", "alone.csv", "--top", 2) == [
+        {name: pytest.approx(share, rel=1e-5) for name, share in one.items()} for one in together[:2]
+    ]
+    assert main(["evaluate", "run", "--data", "alone.csv", "--json"]) == 0
+    loss = -np.mean(np.log([together[0]["0"], together[1]["1"]]))
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(loss, rel=1e-4)
+
+
 def test_one_image_and_the_next_best_classes(folder, capsys, model):
     code, output, _ = run(capsys, model, "images/green/070.png", "--top", 5)
     assert code == 0

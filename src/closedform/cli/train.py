@@ -45,9 +45,9 @@ _SETTINGS = (
         "N",
         "data",
         "image_size",
-        "of folders of images, in pixels: 64, or 48x64, height first",
+        "of folders of images or CSV, in pixels: 64, or 48x64, height first",
     ),
-    ("--color-mode", "M", "data", "color_mode", "of folders of images: grayscale, rgb or rgba"),
+    ("--color-mode", "M", "data", "color_mode", "of folders of images or CSV: grayscale, rgb or rgba"),
     ("--augment", "A", "data", "augment", 'how images are varied, as in "shift=2,flip"; "" for not at all'),
 )
 
@@ -122,7 +122,8 @@ def _train(options: argparse.Namespace) -> int:
         _tell_stopped(folder, _where(interrupt), options.no_pictures)
         return _INTERRUPTED
     except BrokenPipeError:
-        _tell_stopped(folder, ", nobody reads what it prints", options.no_pictures)
+        if folder.holds_a_checkpoint():
+            _tell_stopped(folder, ", nobody reads what it prints", options.no_pictures)
         raise
     _tell(outcome, options)
     if options.no_pictures:

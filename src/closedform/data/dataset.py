@@ -25,7 +25,8 @@ class DataSet:
         Shape (N, C, H, W): uint8 from 0 to 255, or float32 where the source holds other numbers.  Both have
         one type, as a network divides uint8 by 255 and leaves float32 as it is: where their sources hold
         different ones, both are uint8 if the float32 part holds nothing but whole numbers from 0 to 255,
-        else both are float32 with their numbers as they are.  Read from a large file, an array may be a
+        else both are float32: their numbers as they are, but that the bytes are divided by 255 where the
+        float32 part goes to 1 only and they do not.  Read from a large file, an array may be a
         `numpy.memmap`, which is never in memory whole.
     y_train, y_test : array of int64
         Shape (N,): the classes, from 0.

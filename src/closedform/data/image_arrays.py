@@ -71,13 +71,47 @@ def of_one_type(first: Array, second: Array) -> tuple[Array, Array]:
     """Two arrays of images, each uint8 or float32, in one type, so that both are on one scale.
 
     Of two types, float32 becomes uint8 where it holds nothing but whole numbers from 0 to 255; else uint8
-    becomes float32, its numbers as they are.
+    becomes float32, as `on_scale` has it.
     """
     if first.dtype == second.dtype:
         return first, second
     floats = first if first.dtype == np.float32 else second
-    dtype = np.uint8 if _fits_bytes(floats) else np.float32
-    return _as_type(first, dtype), _as_type(second, dtype)
+    if _fits_bytes(floats):
+        return _as_type(first, np.uint8), _as_type(second, np.uint8)
+    largest = largest_of(floats)
+    return tuple(_as_floats(part, largest) for part in (first, second))  # type: ignore[return-value]
+
+
+def on_scale(images: Array, dtype: Any, largest: float) -> Array:
+    """Images, uint8 or float32, on the scale of others of a type and with a largest number.
+
+    Parameters
+    ----------
+    images
+        Shape (N, C, H, W).
+    dtype, largest
+        Of uint8, a network sees the numbers divided by 255: float32 becomes uint8 where it holds nothing but
+        whole numbers up to 255 and one above 1.  Of float32, it sees them as they are: uint8 becomes float32,
+        divided by 255 where the others go to 1 only and these do not.
+    """
+    if dtype != np.uint8:
+        return _as_floats(images, largest)
+    are_bytes = images.dtype != np.uint8 and _fits_bytes(images) and largest_of(images) > 1
+    return _as_type(images, np.uint8) if are_bytes else images
+
+
+def largest_of(images: Array) -> float:
+    """The largest number in images."""
+    return max(float(part.max()) for _, part in _parts(images))
+
+
+def _as_floats(images: Array, largest: float) -> Array:
+    if images.dtype == np.float32:
+        return images
+    result = _converted(images, np.float32, "")
+    if largest <= 1 < largest_of(images):
+        result /= np.float32(255)
+    return result
 
 
 def _as_type(images: Array, dtype: Any) -> Array:

@@ -67,7 +67,7 @@ def evaluated(model: TrainedModel, path: str | None = None, *, strict: bool = Fa
     tested = _tested(model, path, strict)
     model.check_shape(tested.x.shape[1:], tested.source)
     labels = _labels(model, tested)
-    metrics = model.network.metrics(tested.x, labels)
+    metrics = model.network.metrics(model.as_trained(tested.x), labels)
     return Evaluation(model.path, tested.source, tested.part, len(labels), metrics, tested.left_out)
 
 

@@ -94,7 +94,7 @@ def predicted(model: TrainedModel, path: Path, top: int = 1, *, strict: bool = F
     """
     inputs = _inputs(model, path, strict)
     model.check_shape(inputs.x.shape[1:], str(path))
-    probabilities = _by_class(model.network.predict(inputs.x))
+    probabilities = _by_class(model.network.predict(model.as_trained(inputs.x)))
     count = min(top, probabilities.shape[1])
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     each = tuple(

@@ -17,6 +17,7 @@ from closedform.network import Network, load
 from closedform.runs import settings
 from closedform.runs.examples import class_weights, short_name
 from closedform.runs.folder import RunFolder, fresh_folder, newest_run
+from closedform.runs.pixels import PIXELS, pixels_of
 from closedform.runs.preparing import (
     Training,
     adopted,
@@ -301,6 +302,7 @@ def _results(
         "engine": network.engine,
         "network": training.network_name,
         "kind": data.kind,
+        PIXELS: pixels_of(training.examples.train[0]),
         "classes": list(data.classes),
         "left_out": list(data.left_out),
         "versions": _versions(),

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from closedform.errors import DataError, FileError
 from closedform.network import Network, load
-from closedform.runs.folder import MODEL, RUN_FILE
+from closedform.runs.folder import MODEL, RUN_FILE, RunFolder
+from closedform.runs.pixels import as_trained
 from closedform.runs.run_file import RunFile
 
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
@@ -60,6 +63,10 @@ class TrainedModel:
         """The run file that lies beside it; None where there is none."""
         place = self.path.parent / RUN_FILE
         return RunFile.read(place) if place.is_file() else None
+
+    def as_trained(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Images on the scale of those that it was trained on, where the results of its run lie beside it."""
+        return as_trained(images, RunFolder(self.path.parent).results())
 
     def image_settings(self, path: str | Path) -> dict[str, Any]:
         """The size and colours that images at a path are to be made to, for readers that can do that.
